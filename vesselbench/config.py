@@ -1,0 +1,150 @@
+"""A recipe: what is trained on what, how, and how it is scored. Plain data: typed, storable, diffable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Settings(BaseModel):
+    """Base of every part of a recipe: frozen, unknown keys refused, attribute docstrings are the help texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SplitConfig(Settings):
+    """How the samples are divided: always by whole groups (patients)."""
+
+    seed: int = 0
+    """Shuffles the groups before they are dealt out."""
+    val: float | list[str] = 0.15
+    """Share of the groups for validation, or the names of the groups."""
+    test: float | list[str] = 0.2
+    """Share of the groups for testing, or the names of the groups."""
+    file: Path | None = None
+    """A split.json (of an earlier run, say) to use as it is instead."""
+
+    @model_validator(mode="after")
+    def _shares_leave_something(self) -> SplitConfig:
+        shares = [share for share in (self.val, self.test) if isinstance(share, float)]
+        if any(not 0 < share < 1 for share in shares) or sum(shares) >= 1:
+            raise ValueError("val and test must each lie between 0 and 1 and sum to less than 1")
+        return self
+
+
+class DataConfig(Settings):
+    """Where the annotated images are."""
+
+    format: str = "phantom"
+    """Name of a data set format: phantom, pairs, coco, sa2va, labelme, or a plugin's."""
+    root: Path | None = None
+    """Folder of the data set. The phantom needs none: it is drawn into a cache folder."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the format; an unknown one is an error that names the known ones."""
+    group: str | None = None
+    """Regular expression with one capture, searched in the image's path below `root`: the patient. Default: the
+    format's own group, else each image is a group of its own."""
+    split: SplitConfig = SplitConfig()
+    """Division into train, val and test."""
+
+
+class AugmentConfig(Settings):
+    """Random changes of training examples, the same for every model; seeded by (seed, epoch, sample)."""
+
+    crop: int | None = None
+    """Side of a random square crop in pixels; None: the whole image."""
+    flip: bool = True
+    """Mirror left-right and top-bottom, each with probability one half."""
+    rotate: bool = True
+    """Rotate by a random multiple of 90 degrees."""
+    brightness: float = Field(0.1, ge=0, le=1)
+    """Largest shift of the grey values, as a share of the full range."""
+    contrast: float = Field(0.2, ge=0, lt=1)
+    """Largest relative change of contrast around the image's mean."""
+
+
+class TrainConfig(Settings):
+    """One optimizer step is one step everywhere: in logs, schedules and checkpoint names."""
+
+    steps: int = Field(200, ge=1)
+    """Optimizer steps."""
+    batch_size: int = Field(4, ge=1)
+    """Samples per optimizer step, over all processes."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Samples per process and forward pass; None: as many as make one micro-batch per step."""
+    lr: float = Field(1e-3, gt=0)
+    """Peak learning rate of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates of the two moments."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Decoupled weight decay; biases, norms and other one-dimensional parameters get none."""
+    clip: float = Field(1.0, ge=0)
+    """Largest gradient norm; 0: no clipping."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises linearly from 0."""
+    schedule: Literal["cosine", "poly", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up, down to 0 for cosine and poly (power 0.9)."""
+    zero_stage: Literal["auto", 0, 1, 2, 3] = "auto"
+    """DeepSpeed ZeRO stage; auto: the lowest that fits into memory."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of forward and backward; the optimizer's copy is always fp32."""
+    seed: int = 42
+    """Weights, order and augmentation follow from it."""
+    log_every: int = Field(10, ge=1)
+    """Steps between lines of train.jsonl."""
+    validate_every: int = Field(0, ge=0)
+    """Steps between validations; the best one's checkpoint is kept. 0: only after the last step."""
+    save_every: int = Field(0, ge=0)
+    """Steps between further checkpoints; 0: none."""
+    keep: int = Field(2, ge=1)
+    """Newest checkpoints to keep, beside the best and the last."""
+    workers: int = Field(0, ge=0)
+    """Loader processes per rank; 0: load in the training process."""
+    augment: AugmentConfig = AugmentConfig()
+    """Random changes of training examples."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where there is one."""
+    timeout_minutes: float = Field(30.0, gt=0)
+    """A process that waits longer than this for the others ends with an error."""
+    deepspeed: dict[str, Any] = Field(default_factory=dict)
+    """Raw DeepSpeed settings, merged last."""
+
+
+class EvalConfig(Settings):
+    """How predictions are scored; fixed before the test set is looked at."""
+
+    threshold: Literal["validation"] | float = "validation"
+    """Probability from which a pixel counts as vessel; validation: the best one for `primary` on the validation set."""
+    metrics: list[str] = ["dice", "iou", "pixel_accuracy"]
+    """Names of the metrics, per image."""
+    primary: str = "dice"
+    """The metric that chooses checkpoint and threshold and leads the comparison."""
+    batch_size: int = Field(1, ge=1)
+    """Images per forward pass of a prediction."""
+
+    @model_validator(mode="after")
+    def _primary_is_scored(self) -> EvalConfig:
+        if self.primary not in self.metrics:
+            raise ValueError(f"primary metric {self.primary!r} is not in metrics {self.metrics}")
+        if isinstance(self.threshold, float) and not 0 < self.threshold < 1:
+            raise ValueError("threshold must lie between 0 and 1")
+        return self
+
+
+class Recipe(Settings):
+    """Everything a run needs to know; stored complete in its config.yaml."""
+
+    name: str
+    """Name of the run's folder below runs/."""
+    model: dict[str, Any]
+    """name: the model; the other keys are checked by the model's own Config."""
+    data: DataConfig = DataConfig()
+    """Where the annotated images are."""
+    train: TrainConfig = TrainConfig()
+    """How the model is trained."""
+    evaluation: EvalConfig = EvalConfig()
+    """How predictions are scored."""
+    trackers: list[str] = []
+    """Names of trackers that receive the log; none is started unless it stands here."""

@@ -1,0 +1,1 @@
+"""The built-in data set formats, one file each."""

@@ -1,0 +1,73 @@
+"""Rank, world and the few collectives that the road needs; on one process each is the identity (torch only)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+VALUE = TypeVar("VALUE")
+
+
+def launched() -> bool:
+    """Whether a launcher (torchrun, deepspeed) started this process as one of several."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_world() -> int:
+    """Processes on this machine: what its cores are shared between."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", world()))
+
+
+def mean_over_ranks(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Mean of each value over the ranks, in one collective. The keys must be the same on every rank."""
+    names = sorted(values)
+    stacked = torch.stack([values[name].detach().float().reshape(()) for name in names])
+    if world() > 1:
+        dist.all_reduce(stacked)
+        stacked /= world()
+    return dict(zip(names, stacked.tolist(), strict=True))
+
+
+def gather_rows(rows: list[VALUE]) -> list[VALUE]:
+    """The rows of all ranks, in rank order, on every rank."""
+    if world() == 1:
+        return rows
+    parts: list[list[VALUE]] = [[] for _ in range(world())]
+    dist.all_gather_object(parts, rows)
+    return [row for part in parts for row in part]
+
+
+def from_first(value: VALUE) -> VALUE:
+    """Rank 0's value on every rank."""
+    if world() == 1:
+        return value
+    box: list[VALUE] = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def agree(flag: bool) -> bool:
+    """Whether the flag is set on ANY rank: so that all stop together and none waits for ever."""
+    if world() == 1:
+        return flag
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    tensor = torch.tensor([int(flag)], device=device)
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return bool(tensor.item())
+
+
+def barrier() -> None:
+    if world() > 1:
+        dist.barrier()

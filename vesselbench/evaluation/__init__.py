@@ -1,0 +1,1 @@
+"""From predictions to scores: metrics per image, the empty-mask policy, thresholds."""

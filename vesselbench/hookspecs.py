@@ -1,0 +1,109 @@
+"""The whole plugin contract: five pluggy hooks, none of them firstresult.
+
+A plugin is found by an entry point in the group ``vesselbench`` and registers things by name; which one is used is
+chosen by name in the recipe, never by load order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import pluggy
+
+from vesselbench.types import Example, Footprint, Prediction, Sample, Scores, Task
+
+if TYPE_CHECKING:
+    import torch
+    import typer
+    from pydantic import BaseModel
+
+PROJECT = "vesselbench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class ModelPlugin(Protocol):
+    """A model by name. `Config` is a pydantic model; see vesselbench.model for what `build` must return.
+
+    Optional methods, used when present: ``footprint(config, task) -> Footprint``,
+    ``param_groups(module, lr) -> list[dict]``, ``leaf_modules() -> list[type]`` (blocks that ZeRO-3 gathers at once).
+    """
+
+    name: str
+    Config: type[BaseModel]
+
+    def build(self, config: Any, task: Task) -> torch.nn.Module:
+        """Make the module from configuration, on CPU, with `requires_grad` set as it is to be trained."""
+        ...
+
+    def collator(self, config: Any, task: Task) -> Callable[[list[Example]], dict[str, Any]]:
+        """A picklable function that turns Examples into the tensors of ``Batch.inputs`` (CPU only)."""
+        ...
+
+
+class ModelWithFootprint(ModelPlugin, Protocol):
+    """A model that can count itself without being built."""
+
+    def footprint(self, config: Any, task: Task) -> Footprint: ...
+
+
+class DatasetFormat(Protocol):
+    """A way annotations are stored. `read` yields Samples and raises UserError with file, index and cure."""
+
+    name: str
+
+    def read(self, root: Path, options: dict[str, Any]) -> Iterator[Sample]: ...
+
+
+class Metric(Protocol):
+    """A score of one prediction. None means "cannot be computed here" and is counted, never dropped.
+
+    `kind` asks for the empty-mask policy: "overlap" (both empty 1, one empty 0), "distance" (both empty 0, one empty
+    the image diagonal) or "none" (the metric is called whatever the masks are).
+    """
+
+    name: str
+    better: Literal["higher", "lower"]
+    version: int
+    kind: Literal["overlap", "distance", "none"]
+
+    def __call__(self, prediction: Prediction, example: Example) -> float | None: ...
+
+
+class Tracker(Protocol):
+    """Receives what a run logs; made on rank 0 only, and only when the recipe names it."""
+
+    name: str
+
+    def start(self, run: Path) -> None: ...
+
+    def log(self, step: int, values: dict[str, float]) -> None: ...
+
+    def finish(self, scores: Scores | None) -> None: ...
+
+
+@hookspec
+def register_models(register: Callable[[ModelPlugin], None]) -> None:
+    """Call ``register(model)`` for each ModelPlugin."""
+
+
+@hookspec
+def register_datasets(register: Callable[[DatasetFormat], None]) -> None:
+    """Call ``register(format)`` for each DatasetFormat."""
+
+
+@hookspec
+def register_metrics(register: Callable[[Metric], None]) -> None:
+    """Call ``register(metric)`` for each Metric."""
+
+
+@hookspec
+def register_trackers(register: Callable[[type[Tracker]], None]) -> None:
+    """Call ``register(tracker_class)`` for each Tracker class."""
+
+
+@hookspec
+def register_commands(cli: typer.Typer) -> None:
+    """Add typer commands to `cli`."""

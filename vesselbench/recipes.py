@@ -1,0 +1,188 @@
+"""Reading a recipe: defaults < recipe file < extra files < dotted overrides, each step named."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vesselbench.config import Recipe
+from vesselbench.errors import UserError
+from vesselbench.hookspecs import ModelPlugin
+from vesselbench.plugins import Catalogue, nearest
+
+SHIPPED = "vesselbench.configs"
+MODEL = TypeVar("MODEL", bound=BaseModel)
+
+
+def load_recipe(
+    name_or_path: str,
+    catalogue: Catalogue,
+    extra: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+) -> tuple[Recipe, list[str]]:
+    """Return the complete, validated recipe and one line per step that shaped it.
+
+    `name_or_path` is a YAML file, else ``configs/NAME.yaml`` below the working directory, else the shipped recipe of
+    that name, else the name of a registered model (all its defaults). `extra` are files merged left to right,
+    `overrides` dotted ``key=value`` texts. Raises UserError with the path of the key that is wrong.
+    """
+    values, source = _base(name_or_path, catalogue)
+    steps = [f"recipe {source}"]
+    for name in extra:
+        path = find_config(name)
+        if path is None:
+            raise UserError(f"no configuration file {name!r}", f"shipped: {', '.join(shipped_names())}")
+        values = merge(values, read_yaml(path))
+        steps.append(f"file {name}")
+    for text in overrides:
+        values = merge(values, parse_override(text))
+        steps.append(f"command line {text}")
+    values.setdefault("name", Path(name_or_path).stem)
+    return validate_recipe(values, catalogue), steps
+
+
+def _base(name_or_path: str, catalogue: Catalogue) -> tuple[dict[str, Any], str]:
+    path = find_config(name_or_path)
+    if path is not None:
+        return read_yaml(path), str(path)
+    if name_or_path in catalogue.models:
+        return {"model": {"name": name_or_path}}, f"defaults of the model {name_or_path!r}"
+    known = sorted({*shipped_names(), *catalogue.models})
+    raise UserError(f"no recipe or model named {name_or_path!r}", nearest(name_or_path, known))
+
+
+def find_config(name: str) -> Path | None:
+    """The YAML file that `name` stands for: a path, configs/NAME.yaml here, or the shipped NAME.yaml."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name) if Path(name).is_file() else None
+    here = Path("configs") / f"{name}.yaml"
+    if here.is_file():
+        return here
+    shipped = package_files(SHIPPED).joinpath(f"{name}.yaml")
+    return Path(str(shipped)) if shipped.is_file() else None
+
+
+def shipped_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(entry.name[:-5] for entry in package_files(SHIPPED).iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; UserError with line and column when it is not one."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}", "mend the file at that place") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"{path} holds no mapping of keys to values", "a recipe starts with `model:`")
+    return values
+
+
+def merge(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep merge: mappings are merged, everything else (lists too) is replaced."""
+    merged = dict(base)
+    for key, value in other.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """``train.lr=1e-4`` as a nested mapping; the value is read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.split(".")):
+        raise UserError(f"{text!r} is not an override", "write key=value, for example train.lr=1e-4")
+    try:
+        parsed: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"the value of {key!r} is not YAML: {value!r}", "quote it for your shell") from error
+    for part in reversed(key.split(".")):
+        parsed = {part: parsed}
+    return typing.cast(dict[str, Any], parsed)
+
+
+def validate_recipe(values: Mapping[str, Any], catalogue: Catalogue) -> Recipe:
+    """Check everything: the core's keys, then the model's own keys by its Config (defaults filled in)."""
+    model = values.get("model")
+    if not isinstance(model, dict) or "name" not in model:
+        raise UserError("the recipe names no model", f"set model.name; {nearest('', catalogue.models)}")
+    recipe = _validate(Recipe, values, "")
+    plugin, config = model_settings(recipe, catalogue)
+    complete = {"name": plugin.name, **config.model_dump(mode="json")}
+    for name in recipe.evaluation.metrics:
+        catalogue.metrics[name]
+    for name in recipe.trackers:
+        catalogue.trackers[name]
+    catalogue.datasets[recipe.data.format]
+    return recipe.model_copy(update={"model": complete})
+
+
+def model_settings(recipe: Recipe, catalogue: Catalogue) -> tuple[ModelPlugin, BaseModel]:
+    """The plugin that the recipe names and its validated Config."""
+    options = {key: value for key, value in recipe.model.items() if key != "name"}
+    plugin = catalogue.models[str(recipe.model["name"])]
+    return plugin, _validate(plugin.Config, options, "model.")
+
+
+def validate_options(schema: type[MODEL], options: Mapping[str, Any], where: str) -> MODEL:
+    """Check `options` against a pydantic model; `where` is the dotted path that messages start with."""
+    return _validate(schema, options, where)
+
+
+def _validate(schema: type[MODEL], values: Mapping[str, Any], prefix: str) -> MODEL:
+    _refuse_unknown(schema, values, prefix)
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        given = first.get("input")
+        shown = "" if isinstance(given, (dict, BaseModel)) else f" (given: {given!r})"
+        more = f"; {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(
+            f"{key.rstrip('.') or 'recipe'}: {message}{shown}{more}", _explain(schema, first["loc"])
+        ) from None
+
+
+def _refuse_unknown(schema: type[BaseModel], values: Mapping[str, Any], prefix: str) -> None:
+    for key, value in values.items():
+        field = schema.model_fields.get(key)
+        if field is None:
+            raise UserError(f"unknown key {prefix + str(key)!r}", nearest(str(key), list(schema.model_fields)))
+        inner = part_of(field.annotation)
+        if inner is not None and isinstance(value, dict):
+            _refuse_unknown(inner, value, f"{prefix}{key}.")
+
+
+def part_of(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model inside an annotation (also inside ``Part | None``), if there is one."""
+    choices = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    for choice in choices:
+        if isinstance(choice, type) and issubclass(choice, BaseModel):
+            return choice
+    return None
+
+
+def _explain(schema: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    part: type[BaseModel] | None = schema
+    for key in path:
+        field = part.model_fields.get(str(key)) if part is not None else None
+        if field is None:
+            return ""
+        part = part_of(field.annotation)
+        if part is None:
+            return " ".join((field.description or "").split())
+    return ""
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML, complete and readable back."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

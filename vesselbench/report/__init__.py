@@ -1,0 +1,1 @@
+"""Markdown and one self-contained HTML file from scores on disk (no torch)."""

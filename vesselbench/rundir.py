@@ -1,0 +1,240 @@
+"""A run directory: the only code that knows its file names. Layout: docs/run-directory.md.
+
+Files are written under a temporary name, synced and renamed: under its final name a file is always whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vesselbench.errors import UserError
+from vesselbench.types import ScoreRow, Scores, SetName, Split
+
+Status = Literal["running", "finished", "failed"]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write whole or not at all; UserError when the disk refuses (full, read-only, no permission)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}",
+            "free space or choose another folder; nothing was overwritten",
+        ) from error
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False, default=str) + "\n")
+
+
+def write_jsonl(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, whole or not at all."""
+    write_text(path, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; UserError names the file and the place when it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist", "the run is not complete; train or evaluate it again") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not JSON: {error}", "the file was damaged after it was written") from None
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read one JSON object a line; UserError names file and line."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist", "the run is not complete; train or evaluate it again")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path} line {number} is not JSON: {error}", "the file was damaged") from None
+    return rows
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths of one run: ``<root>/<recipe>/<time>-<4 hex>``."""
+
+    path: Path
+
+    @classmethod
+    def new(cls, root: Path, name: str) -> RunDir:
+        """Make a fresh folder below `root`; never an existing one."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        path = root / name / f"{stamp}-{secrets.token_hex(2)}"
+        try:
+            path.mkdir(parents=True, exist_ok=False)
+        except OSError as error:
+            raise UserError(
+                f"cannot make the run folder {path}: {error.strerror}", "choose another --runs folder"
+            ) from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDir:
+        """An existing run; UserError when the folder holds no run.json."""
+        if not (path / "run.json").is_file():
+            raise UserError(f"{path} is not a run directory (no run.json)", "give the folder below runs/<recipe>/")
+        return cls(path)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def split_file(self) -> Path:
+        return self.path / "split.json"
+
+    @property
+    def plan_file(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def train_log(self) -> Path:
+        return self.path / "train.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    def evaluation(self, set_name: SetName) -> Path:
+        """Folder of the scores of one set: scores.jsonl, summary.json, predictions/."""
+        return self.path / "eval" / set_name
+
+    def prediction_file(self, set_name: SetName, sample_id: str) -> Path:
+        """The binary mask of one prediction. The id is quoted so that it cannot leave the folder."""
+        return self.evaluation(set_name) / "predictions" / f"{file_name(sample_id)}.png"
+
+    def record(self) -> dict[str, Any]:
+        """The contents of run.json."""
+        record: dict[str, Any] = read_json(self.record_file)
+        return record
+
+    def update(self, **values: Any) -> None:
+        """Set keys of run.json."""
+        old = self.record() if self.record_file.is_file() else {}
+        write_json(self.record_file, {**old, **values})
+
+    def log_step(self, values: Mapping[str, Any]) -> None:
+        """Append one line to train.jsonl."""
+        try:
+            with open(self.train_log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(values, allow_nan=False) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self.train_log}: {error.strerror}", "free space on the disk") from error
+
+    def weights(self) -> Path:
+        """The best checkpoint's weights (the last one's when none was best); UserError when there are none."""
+        record = self.record()
+        step = record.get("best_step") or record.get("last_step")
+        path = self.checkpoints / str(step) / "weights.safetensors"
+        if step is None or not path.is_file():
+            raise UserError(
+                f"{self.path} holds no weights (status: {record.get('status')})", "train it to the end first"
+            )
+        return path
+
+    def write_split(self, split: Split) -> None:
+        write_json(self.split_file, asdict(split))
+
+    def split(self) -> Split:
+        return read_split(self.split_file)
+
+    def write_scores(self, scores: Scores, summary: Mapping[str, Any]) -> None:
+        """Write scores.jsonl and summary.json of one set."""
+        folder = self.evaluation(_set_name(scores.set_name))
+        write_jsonl(folder / "scores.jsonl", (asdict(row) for row in scores.rows))
+        write_json(folder / "summary.json", dict(summary))
+
+    def scores(self, set_name: SetName) -> Scores:
+        """The scores of one set; UserError when it has not been evaluated."""
+        folder = self.evaluation(set_name)
+        if not (folder / "summary.json").is_file():
+            raise UserError(
+                f"{self.path} has no scores of its {set_name} set", f"vesselbench evaluate {self.path} --set {set_name}"
+            )
+        summary = read_json(folder / "summary.json")
+        rows = tuple(ScoreRow(**row) for row in read_jsonl(folder / "scores.jsonl"))
+        keys = ("set_name", "threshold", "fingerprint", "metric_versions", "weights_sha256")
+        return Scores(rows, **{key: summary[key] for key in keys})
+
+
+def _set_name(name: str) -> SetName:
+    if name not in ("train", "val", "test"):
+        raise ValueError(f"unknown set {name!r}")
+    return name  # type: ignore[return-value]
+
+
+def file_name(sample_id: str) -> str:
+    """A sample id as one file name: readable where it is safe, with a hash where characters had to go."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in sample_id).lstrip(".")
+    return (
+        safe
+        if safe == sample_id and len(safe) < 120
+        else f"{safe[:100]}-{hashlib.sha256(sample_id.encode()).hexdigest()[:8]}"
+    )
+
+
+def read_split(path: Path) -> Split:
+    """A split.json; UserError when keys are missing."""
+    value = read_json(path)
+    try:
+        sets = {_set_name(name): tuple(ids) for name, ids in value["sets"].items()}
+        return Split(str(value["name"]), int(value["seed"]), sets, str(value["fingerprint"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is not a split: {error!r}", "use the split.json of a run") from None
+
+
+def runs_of(root: Path, name: str | None = None) -> Iterator[RunDir]:
+    """Runs below `root`, newest first; of one recipe when `name` is given."""
+    pattern = f"{name}/*/run.json" if name else "*/*/run.json"
+    for path in sorted(root.glob(pattern), key=lambda p: p.parent.name, reverse=True):
+        yield RunDir(path.parent)
+
+
+def find_run(root: Path, name: str, fingerprint: str) -> RunDir | None:
+    """The newest finished run of the recipe `name` on the split with this fingerprint."""
+    for run in runs_of(root, name):
+        if run.record().get("status") == "finished" and run.split().fingerprint == fingerprint:
+            return run
+    return None

@@ -1,0 +1,1 @@
+"""The one training harness: engine, loop, schedule, checkpoints, telemetry, trackers."""
