@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -17,17 +18,42 @@ def launched() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def connect(device: torch.device, timeout_minutes: float) -> None:
+    """Join the process group that the environment describes; alone, a group of one that opens no port.
+
+    Every wait in it ends with an error after `timeout_minutes`.
+    """
+    if dist.is_initialized():
+        raise RuntimeError("a process group is open already")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    timeout = timedelta(minutes=timeout_minutes)
+    if launched():
+        dist.init_process_group(backend, timeout=timeout)
+    else:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=timeout)
+
+
+def disconnect(wait: bool = True) -> None:
+    """Leave the process group; with `wait` together with the others (after an error there may be none to wait for)."""
+    if dist.is_initialized():
+        if wait:
+            barrier()  # a rank that tears down while another still talks makes that one fail
+        dist.destroy_process_group()
+
+
 def rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
+    """This process in the group; 0 outside of one."""
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
-    return dist.get_world_size() if dist.is_initialized() else int(os.environ.get("WORLD_SIZE", "1"))
+    """Processes in the group; 1 outside of one."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def local_world() -> int:
     """Processes on this machine: what its cores are shared between."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", world()))
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if launched() else 1
 
 
 def mean_over_ranks(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
@@ -69,5 +95,6 @@ def agree(flag: bool) -> bool:
 
 
 def barrier() -> None:
+    """Wait for the others."""
     if world() > 1:
         dist.barrier()

@@ -17,7 +17,7 @@ from vesselbench.errors import UserError
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.plugins import Catalogue, nearest
 
-SHIPPED = "vesselbench.configs"
+SHIPPED = "vesselbench_configs"
 MODEL = TypeVar("MODEL", bound=BaseModel)
 
 
@@ -46,6 +46,16 @@ def load_recipe(
         steps.append(f"command line {text}")
     values.setdefault("name", Path(name_or_path).stem)
     return validate_recipe(values, catalogue), steps
+
+
+def stand_ins(recipe: Recipe) -> list[str]:
+    """A line that names the built-in stand-ins a recipe uses, and the keys that change them; empty without any."""
+    parts = []
+    if recipe.data.format == "phantom":
+        parts.append("data are drawn phantoms (your own: data.format and data.root)")
+    if "weights" in recipe.model and recipe.model["weights"] is None:
+        parts.append("weights are random (real ones: model.size and model.weights)")
+    return ["built-in stand-ins: " + "; ".join(parts)] if parts else []
 
 
 def _base(name_or_path: str, catalogue: Catalogue) -> tuple[dict[str, Any], str]:
@@ -121,7 +131,9 @@ def validate_recipe(values: Mapping[str, Any], catalogue: Catalogue) -> Recipe:
     for name in recipe.trackers:
         catalogue.trackers[name]
     catalogue.datasets[recipe.data.format]
-    return recipe.model_copy(update={"model": complete})
+    root = recipe.data.root.expanduser().absolute() if recipe.data.root is not None else None
+    data = recipe.data.model_copy(update={"root": root})  # a run must find its data from any working directory
+    return recipe.model_copy(update={"model": complete, "data": data})
 
 
 def model_settings(recipe: Recipe, catalogue: Catalogue) -> tuple[ModelPlugin, BaseModel]:
@@ -181,6 +193,22 @@ def _explain(schema: type[BaseModel], path: tuple[int | str, ...]) -> str:
         if part is None:
             return " ".join((field.description or "").split())
     return ""
+
+
+def explain_key(recipe: Recipe, key: str, catalogue: Catalogue) -> str:
+    """What a dotted key does, its type and its value in `recipe`; UserError for an unknown key."""
+    part: type[BaseModel] | None = Recipe
+    value: Any = recipe.model_dump(mode="json")
+    names = key.split(".")
+    if names[0] == "model" and len(names) > 1:
+        part, value, names = model_settings(recipe, catalogue)[0].Config, value["model"], names[1:]
+    text = ""
+    for name in names:
+        if part is None or name not in part.model_fields:
+            raise UserError(f"unknown key {key!r}", nearest(name, list(part.model_fields) if part else []))
+        field = part.model_fields[name]
+        text, value, part = field.description or "", value[name], part_of(field.annotation)
+    return f"{key} = {value!r}\n{' '.join(text.split())}"
 
 
 def dump_recipe(recipe: Recipe) -> str:

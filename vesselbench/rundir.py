@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vesselbench.errors import UserError
-from vesselbench.types import ScoreRow, Scores, SetName, Split
+from vesselbench.types import SET_NAMES, ScoreRow, Scores, SetName, Split
 
 Status = Literal["running", "finished", "failed"]
 
@@ -145,6 +145,10 @@ class RunDir:
         """The binary mask of one prediction. The id is quoted so that it cannot leave the folder."""
         return self.evaluation(set_name) / "predictions" / f"{file_name(sample_id)}.png"
 
+    def observer_file(self, set_name: SetName) -> Path:
+        """Scores of the second observer, one row a line as in scores.jsonl."""
+        return self.evaluation(set_name) / "observer2.jsonl"
+
     def record(self) -> dict[str, Any]:
         """The contents of run.json."""
         record: dict[str, Any] = read_json(self.record_file)
@@ -182,7 +186,7 @@ class RunDir:
 
     def write_scores(self, scores: Scores, summary: Mapping[str, Any]) -> None:
         """Write scores.jsonl and summary.json of one set."""
-        folder = self.evaluation(_set_name(scores.set_name))
+        folder = self.evaluation(check_set_name(scores.set_name))
         write_jsonl(folder / "scores.jsonl", (asdict(row) for row in scores.rows))
         write_json(folder / "summary.json", dict(summary))
 
@@ -199,10 +203,12 @@ class RunDir:
         return Scores(rows, **{key: summary[key] for key in keys})
 
 
-def _set_name(name: str) -> SetName:
-    if name not in ("train", "val", "test"):
-        raise ValueError(f"unknown set {name!r}")
-    return name  # type: ignore[return-value]
+def check_set_name(name: str) -> SetName:
+    """`name` as a set's name; UserError when it is none."""
+    for known in SET_NAMES:
+        if name == known:
+            return known
+    raise UserError(f"no set named {name!r}", f"choose one of {', '.join(SET_NAMES)}")
 
 
 def file_name(sample_id: str) -> str:
@@ -219,9 +225,9 @@ def read_split(path: Path) -> Split:
     """A split.json; UserError when keys are missing."""
     value = read_json(path)
     try:
-        sets = {_set_name(name): tuple(ids) for name, ids in value["sets"].items()}
+        sets = {check_set_name(name): tuple(ids) for name, ids in value["sets"].items()}
         return Split(str(value["name"]), int(value["seed"]), sets, str(value["fingerprint"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is not a split: {error!r}", "use the split.json of a run") from None
 
 

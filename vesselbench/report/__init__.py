@@ -1,1 +1,7 @@
 """Markdown and one self-contained HTML file from scores on disk (no torch)."""
+
+from vesselbench.report.record import comparison_record, write_comparison
+from vesselbench.report.render import render_comparison
+from vesselbench.report.terminal import terminal_table
+
+__all__ = ["comparison_record", "render_comparison", "terminal_table", "write_comparison"]

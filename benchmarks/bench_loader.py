@@ -1,0 +1,24 @@
+"""Images per second of the loader: decoded, augmented, collated; the first epoch and the later ones."""
+
+from __future__ import annotations
+
+from vesselbench.data.loader import train_batches
+from vesselbench.recipes import model_settings
+
+STEPS = 8
+
+
+def consume(samples, collate, train, skip: int) -> int:
+    """Draw `STEPS` batches after `skip` steps."""
+    batches = train_batches(samples, collate, train, 0, 1, start=skip)
+    return sum(len(micro.ids) for _, micros in batches for micro in micros)
+
+
+def bench_loader(benchmark, note, recipe, dataset, catalogue):
+    chosen = recipe("unet", f"train.steps={STEPS}")
+    plugin, config = model_settings(chosen, catalogue)
+    collate = plugin.collator(config, dataset.task)
+    drawn = benchmark.pedantic(
+        consume, args=(dataset.of("train"), collate, chosen.train, 0), rounds=5, warmup_rounds=1
+    )
+    note(drawn, workers=chosen.train.workers)

@@ -1,0 +1,78 @@
+"""The `model` part of a recipe that names sa2va."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Frozen, unknown keys refused, attribute docstrings are the help texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters on the seven linear layers of every language-model block, and nowhere else."""
+
+    r: int = Field(default=64, ge=1)
+    """Rank."""
+    alpha: float = Field(default=128, gt=0)
+    """Scale: the adapter's output is multiplied by alpha / r."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the adapter's inputs dropped in training."""
+    tokens: Literal["lean", "official"] = "lean"
+    """How the new tokens learn while embedding and head are frozen. lean: only their rows are trained; official: full
+    copies of embedding and head are trained."""
+
+
+class LossSettings(Settings):
+    """Weights of the terms of the loss, and the points on which the mask is compared."""
+
+    mask: float = Field(default=2.0, ge=0)
+    """Weight of the cross-entropy on the points."""
+    dice: float = Field(default=0.5, ge=0)
+    """Weight of the dice term on the points."""
+    llm: float = Field(default=1.0, ge=0)
+    """Weight of the language model's cross-entropy over the answer."""
+    iou: float = Field(default=1.0, ge=0)
+    """Weight of the squared error of the predicted IoU, which chooses one mask of three."""
+    candidates: Literal["all", "chosen"] = "all"
+    """Which of the three candidate masks learn. all: each of them, so that none is left untrained; chosen: the one with
+    the largest predicted IoU, as in the official code."""
+    points: int = Field(default=12544, ge=16)
+    """Points per mask."""
+    oversample: float = Field(default=3.0, ge=1)
+    """Uniform points drawn, in multiples of `points`, from which the uncertain ones are kept."""
+    uncertain: float = Field(default=0.75, ge=0, le=1)
+    """Share of the points that are the most uncertain ones; the rest is uniform."""
+
+
+class Sa2VAConfig(Settings):
+    """Sa2VA: InternVL3 reads image and phrase, its [SEG] state prompts SAM 2."""
+
+    size: Literal["tiny", "1b", "2b", "8b", "14b"] = "tiny"
+    """tiny: random weights, for tests and demonstrations; the others are InternVL3 of that size with SAM 2 large."""
+    weights: Path | None = None
+    """Folder of released weights to start from. None: random weights, possible for the size tiny only."""
+    tokenizer: Path | None = None
+    """Folder of the tokenizer, when it is not in `weights`. The size tiny brings its own."""
+    lora: LoraSettings = LoraSettings()
+    """Adapters of the language model."""
+    freeze: Literal["auto", "official", "none"] = "auto"
+    """official: trained are adapters, new tokens, projector, text_hidden_fcs and mask decoder; none: everything; auto:
+    official with weights, none without (what is random must be trained)."""
+    resize: Literal["pad", "squash"] = "pad"
+    """How an image gets SAM's square shape. pad keeps the aspect ratio; squash stretches, as the official code does."""
+    max_tiles: int | None = Field(default=None, ge=1, le=40)
+    """Most tiles of an image for the language model, the thumbnail not counted. None: 12; 1 for the size tiny."""
+    loss: LossSettings = LossSettings()
+    """Terms of the loss."""
+    loss_target: Literal["full", "official"] = "full"
+    """full: the points read the mask at its own resolution; official: after nearest resizing to the logits' grid."""
+    prompts: Literal["fixed", "official"] = "fixed"
+    """fixed: one question and one answer; official: drawn from the official lists for each training example."""
+    answer: Literal["forced", "generated"] = "forced"
+    """forced: the answer `Sure, [SEG].` is given to the model, as in training; generated: the model writes it."""

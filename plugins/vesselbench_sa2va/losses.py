@@ -1,0 +1,128 @@
+"""The losses of the masks, on points, and of the language model, on the answer. All in float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vesselbench_sa2va.config import LossSettings
+
+OFFICIAL_EPS = 1e-4 + 1.19e-7
+"""What the official code adds to its counts of points and masks before it divides."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """masks: uint8 or float [H,W] per object; present: float [N], 0 where an object has no mask at all;
+    content: [N,2], the share (x, y) of SAM's square that the image fills."""
+
+    masks: list[Tensor]
+    present: Tensor
+    content: Tensor
+
+
+def sample_map(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear values [N,C,P] of maps [N,C,h,w] at points [N,P,2], (x, y) in [0,1] from edge to edge; 0 outside."""
+    return F.grid_sample(maps, 2 * points.unsqueeze(1) - 1, align_corners=False).squeeze(2)
+
+
+def sample_masks(masks: list[Tensor], points: Tensor) -> Tensor:
+    """Bilinear values [N,P] of masks of any size at points [N,P,2]: soft targets in [0,1]."""
+    rows = [
+        sample_map(mask.to(points.dtype)[None, None], row[None])[0, 0] for mask, row in zip(masks, points, strict=True)
+    ]
+    return torch.stack(rows)
+
+
+def shrink_masks(masks: list[Tensor], content: Tensor, grid: int) -> list[Tensor]:
+    """The official target: masks resized by nearest neighbour to the part of the logits' grid that the image fills."""
+    shrunk = []
+    for mask, (x, y) in zip(masks, content.tolist(), strict=True):
+        size = (max(1, round(y * grid)), max(1, round(x * grid)))
+        shrunk.append(F.interpolate(mask[None, None].float(), size, mode="nearest")[0, 0])
+    return shrunk
+
+
+def uncertain_points(logits: Tensor, uniform: Tensor, settings: LossSettings) -> Tensor:
+    """Points [N,points,2]: of uniform ones [N,M,2] those of least |logit| [N,M], then fresh uniform ones.
+
+    Source: PointRend (Kirillov et al. 2020), section 3.1.
+    """
+    kept = int(settings.uncertain * settings.points)
+    index = logits.abs().topk(kept, dim=1, largest=False).indices
+    chosen = uniform.gather(1, index[..., None].expand(-1, -1, 2))
+    fresh = torch.rand(uniform.shape[0], settings.points - kept, 2, device=uniform.device, dtype=uniform.dtype)
+    return torch.cat([chosen, fresh], dim=1)
+
+
+def point_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and dice loss [N] each of logits and targets [N,P]; dice has 1 added above and below."""
+    entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
+    probability = logits.sigmoid()
+    overlap = 2 * (probability * targets).sum(1) + 1
+    dice = 1 - overlap / (probability.sum(1) + targets.sum(1) + 1)
+    return entropy, dice
+
+
+def iou_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """IoU [N,3] of candidates with logits [N,3,M] and a mask [N,M] at uniform points; 1 where both are empty."""
+    predicted, true = logits > 0, (targets > 0.5)[:, None]
+    union = (predicted | true).sum(-1).float()
+    return torch.where(union > 0, (predicted & true).sum(-1) / union.clamp(min=1), 1.0)
+
+
+def mask_losses(logits: Tensor, iou: Tensor, targets: Targets, settings: LossSettings) -> dict[str, Tensor]:
+    """Losses of the masks: weighted means over the objects, those without a mask counting 0.
+
+    logits [N,3,h,w] and iou [N,3] are the candidates and their predicted IoU. Points are drawn in the mask's own
+    square, so that none falls into the padding; the random numbers are those of torch's global generator.
+    """
+    logits, iou = logits.float(), iou.float()
+    content = targets.content[:, None].float()
+    uniform = torch.rand(logits.shape[0], int(settings.oversample * settings.points), 2, device=logits.device)
+    with torch.no_grad():
+        drawn = sample_map(logits, uniform * content)
+        true_iou = iou_of(drawn, sample_masks(targets.masks, uniform))
+        if settings.candidates == "chosen":
+            chosen = iou.argmax(1, keepdim=True)
+            drawn = drawn.gather(1, chosen[..., None].expand(-1, -1, drawn.shape[2]))
+    if settings.candidates == "chosen":
+        logits = logits.gather(1, chosen[..., None, None].expand(-1, -1, *logits.shape[2:]))
+    entropy, dice = learned_losses(logits, drawn, uniform, targets, settings)
+    present = targets.present.float()
+    return {
+        "loss_mask": settings.mask * (present * entropy).mean(),
+        "loss_dice": settings.dice * (present * dice).mean(),
+        "loss_iou": settings.iou * (present[:, None] * (iou - true_iou).square()).mean(),
+    }
+
+
+def learned_losses(
+    logits: Tensor, drawn: Tensor, uniform: Tensor, targets: Targets, settings: LossSettings
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and dice [N], each the mean over the K candidates [N,K,h,w] that learn.
+
+    `drawn` [N,K,M] are their values at the uniform points [N,M,2]; every candidate has uncertain points of its own.
+    """
+    objects, kept = logits.shape[:2]
+    content = targets.content[:, None].float().repeat_interleave(kept, 0)
+    points = uncertain_points(drawn.flatten(0, 1), uniform.repeat_interleave(kept, 0), settings)
+    with torch.no_grad():
+        values = sample_masks(targets.masks, points.reshape(objects, -1, 2)).reshape(objects * kept, -1)
+    predicted = sample_map(logits.flatten(0, 1)[:, None], points * content)[:, 0]
+    entropy, dice = point_losses(predicted, values)
+    return entropy.view(objects, kept).mean(1), dice.view(objects, kept).mean(1)
+
+
+def answer_losses(logits: Tensor, labels: Tensor, seg: int) -> dict[str, Tensor]:
+    """Mean cross-entropy (nat/token) of logits [M,vocabulary] and labels [M]: of all, at [SEG] and elsewhere."""
+    each = F.cross_entropy(logits.float(), labels, reduction="none")
+    at_seg = (labels == seg).float()
+    return {
+        "loss_llm": each.mean(),
+        "llm_at_seg": (each * at_seg).sum() / at_seg.sum().clamp(min=1),
+        "llm_elsewhere": (each * (1 - at_seg)).sum() / (1 - at_seg).sum().clamp(min=1),
+    }

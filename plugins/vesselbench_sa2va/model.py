@@ -1,0 +1,141 @@
+"""The Sa2VA module: image and phrase in, masks out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vesselbench import Batch
+from vesselbench_sa2va.config import Sa2VAConfig
+from vesselbench_sa2va.internvl import add_lora, build_internvl
+from vesselbench_sa2va.losses import Targets, answer_losses, mask_losses, shrink_masks
+from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, image_maps
+from vesselbench_sa2va.sizes import Shape
+from vesselbench_sa2va.tiling import MEAN, STD
+from vesselbench_sa2va.tokenrows import NewEmbedding, NewHead
+from vesselbench_sa2va.tokens import IGNORED
+from vesselbench_sa2va.trainable import set_trainable
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 [N,H,W,3] to float32 [N,3,H,W] with ImageNet's statistics."""
+    mean, std = (torch.tensor(values, device=pixels.device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+
+class Sa2VAModule(nn.Module):
+    """InternVL with LoRA (`vlm`), the step from its states to prompts (`text_hidden_fcs`) and SAM 2 (`sam`).
+
+    Every call runs the same modules in the same order, whatever the batch holds: masks that are empty or absent only
+    weigh 0. `inputs` of a batch is what `collate.Collator` makes.
+    """
+
+    def __init__(self, shape: Shape, config: Sa2VAConfig, frozen: bool) -> None:
+        super().__init__()
+        self.shape, self.settings, self.frozen = shape, config, frozen
+        official_tokens = frozen and config.lora.tokens == "official"
+        self.vlm: Any = add_lora(build_internvl(shape), config.lora, copies=official_tokens)
+        hidden = shape.language.hidden
+        lean = frozen and not official_tokens
+        self.new_embedding = NewEmbedding(shape.tokens.new, hidden) if lean else None
+        self.new_head = NewHead(shape.tokens.new, hidden) if lean else None
+        self.text_hidden_fcs = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, shape.sam.width))
+        self.sam: Any = build_sam2(shape.sam)
+        set_trainable(self, frozen)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Keep SAM's random Fourier frequencies in float32 at least: in bfloat16 their phases are off by 0.1 rad."""
+        embeddings = [self.sam.shared_image_embedding, self.sam.prompt_encoder.shared_embedding]
+        exact = [part.positional_embedding for part in embeddings]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for part, old in zip(embeddings, exact, strict=True):
+            new = part.positional_embedding
+            if new.dtype.itemsize < old.dtype.itemsize and not old.is_meta:
+                part.positional_embedding = old.to(new.device)
+        return self
+
+    @property
+    def internvl(self) -> Any:
+        """InternVLForConditionalGeneration inside peft's wrapper."""
+        return self.vlm.base_model.model
+
+    def visual_tokens(self, tiles: Tensor) -> Tensor:
+        """Normalised tiles [T,3,t,t] to [T,tokens,C]: vision tower, pixel shuffle, projector."""
+        model = self.internvl.model
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            states = model.vision_tower(pixel_values=tiles, return_dict=True).last_hidden_state[:, 1:]
+        side = self.shape.vision.tile // self.shape.vision.patch
+        folded = model.pixel_shuffle(states.reshape(states.shape[0], side, side, -1), scale_factor=0.5)
+        features: Tensor = model.multi_modal_projector(folded.flatten(1, 2))
+        return features
+
+    def language_states(self, tiles: Tensor, ids: Tensor, attention: Tensor) -> Tensor:
+        """Last hidden states [B,L,C], after the final norm, of tokens [B,L]; tiles' features replace image tokens."""
+        language = self.internvl.model.language_model
+        embedded = language.embed_tokens(ids)
+        if self.new_embedding is not None:
+            embedded = self.new_embedding(ids, embedded)
+        features = self.visual_tokens(tiles).to(embedded.dtype)
+        embedded = embedded.masked_scatter((ids == self.shape.tokens.image)[..., None], features)
+        output = language(inputs_embeds=embedded, attention_mask=attention, use_cache=False)
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def token_logits(self, states: Tensor) -> Tensor:
+        """Logits [M,vocabulary] of states [M,C]."""
+        logits: Tensor = self.internvl.lm_head(states)
+        return self.new_head(states, logits) if self.new_head is not None else logits
+
+    def prompt_masks(self, images: Tensor, states: Tensor, seg: Tensor) -> tuple[Tensor, Tensor]:
+        """Candidates [N,3,h,w] and their predicted IoU [N,3] of N objects.
+
+        images: normalised [B,3,S,S]; states [B,L,C]; seg [N,3]: image, place in the text, and number of the object
+        within its image. Objects run along the decoder's own axis: an image is encoded once whatever their number.
+        """
+        image, place, slot = seg.unbind(1)
+        prompts = self.text_hidden_fcs(states[image, place])
+        slots = int(slot.max()) + 1
+        table = prompts.new_zeros(images.shape[0], slots, prompts.shape[1]).index_put((image, slot), prompts)
+        logits, iou = decode_masks(self.sam, image_maps(self.sam, images, self.frozen), table)
+        return logits[image, slot], iou[image, slot]
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """``loss``; detached, its weighted parts (mask, dice, iou, llm) and llm at [SEG] and elsewhere (nat/token)."""
+        inputs = batch.inputs
+        text, seg, masks = inputs["text"], inputs["text"]["seg"], inputs["masks"]
+        states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
+        logits, iou = self.prompt_masks(normalise(inputs["images"]), states, seg)
+        content = inputs["placed"].flip(1).float() / self.shape.sam.image
+        if self.settings.loss_target == "official":
+            masks = shrink_masks(masks, content, self.shape.sam.grid)
+        targets = Targets(masks, inputs["present"], content)
+        labels = text["labels"][:, 1:]
+        learned = labels != IGNORED
+        parts = mask_losses(logits, iou, targets, self.settings.loss)
+        parts |= answer_losses(self.token_logits(states[:, :-1][learned]), labels[learned], self.shape.tokens.seg)
+        parts["loss_llm"] = self.settings.loss.llm * parts["loss_llm"]
+        total = torch.stack([value for name, value in parts.items() if name.startswith("loss_")]).sum()
+        return {"loss": total} | {name: value.detach() for name, value in parts.items()}
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Tensor]:
+        """Probability [H,W] per sample, from the answer that the collator forced.
+
+        Logits go to SAM's square and from there, without the padding, to the image's size: both steps bilinear, as the
+        official code does it.
+        """
+        inputs = batch.inputs
+        text = inputs.get("asked", inputs["text"])
+        states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
+        logits, iou = self.prompt_masks(normalise(inputs["images"]), states, text["seg"])
+        chosen = best_mask(logits.float(), iou.float())
+        side = (self.shape.sam.image, self.shape.sam.image)
+        squares = F.interpolate(chosen[:, None], side, mode="bilinear", align_corners=False)
+        maps = []
+        for square, (height, width), size in zip(squares, inputs["placed"].tolist(), batch.sizes, strict=True):
+            part = square[None, :, :height, :width]
+            maps.append(F.interpolate(part, size, mode="bilinear", align_corners=False)[0, 0].sigmoid())
+        return maps

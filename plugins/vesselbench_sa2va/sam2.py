@@ -1,0 +1,107 @@
+"""SAM 2 from transformers, and the one way in which Sa2VA prompts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    Sam2Config,
+    Sam2HieraDetConfig,
+    Sam2MaskDecoderConfig,
+    Sam2Model,
+    Sam2PromptEncoderConfig,
+    Sam2VisionConfig,
+)
+
+from vesselbench_sa2va.sizes import SamShape
+
+
+def sam2_config(shape: SamShape) -> Any:
+    """The transformers configuration of a SAM 2 image model."""
+    heads = [shape.heads * 2**stage for stage in range(len(shape.stages))]
+    sides = [shape.image // stride for stride in (4, 8, 16)]
+    trunk = Sam2HieraDetConfig(
+        hidden_size=shape.embed,
+        num_attention_heads=shape.heads,
+        image_size=[shape.image, shape.image],
+        blocks_per_stage=list(shape.stages),
+        embed_dim_per_stage=shape.dims,
+        num_attention_heads_per_stage=heads,
+        window_size_per_stage=list(shape.windows),
+        global_attention_blocks=list(shape.global_blocks),
+        window_positional_embedding_background_size=list(shape.background),
+    )
+    return Sam2Config(
+        vision_config=Sam2VisionConfig(
+            backbone_config=trunk,
+            backbone_channel_list=shape.dims[::-1],
+            backbone_feature_sizes=[[side, side] for side in sides],
+            fpn_hidden_size=shape.width,
+            fpn_top_down_levels=list(shape.top_down),
+        ),
+        prompt_encoder_config=Sam2PromptEncoderConfig(
+            hidden_size=shape.width,
+            image_size=shape.image,
+            patch_size=16,
+            mask_input_channels=shape.mask_channels,
+        ),
+        mask_decoder_config=Sam2MaskDecoderConfig(
+            hidden_size=shape.width,
+            mlp_dim=shape.decoder_mlp,
+            num_attention_heads=shape.decoder_heads,
+            attention_downsample_rate=shape.decoder_downsample,
+            iou_head_hidden_dim=shape.iou_hidden,
+        ),
+    )
+
+
+def build_sam2(shape: SamShape) -> Any:
+    """Sam2Model with random weights."""
+    return Sam2Model(sam2_config(shape))
+
+
+def image_maps(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
+    """Feature maps of images [B,3,S,S], high to low resolution: [B,c,S/4,S/4], [B,c,S/8,S/8], [B,width,S/16,S/16].
+
+    The two 1x1 convolutions on the upper maps belong to the mask decoder and learn also when the encoder is frozen.
+    """
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+        maps = list(sam.vision_encoder(pixels, return_dict=True).fpn_hidden_states)
+    maps[0] = sam.mask_decoder.conv_s0(maps[0])
+    maps[1] = sam.mask_decoder.conv_s1(maps[1])
+    return maps
+
+
+def decode_masks(sam: Any, maps: list[Tensor], prompts: Tensor) -> tuple[Tensor, Tensor]:
+    """Three candidate masks per prompt: logits [B,n,3,S/4,S/4] and predicted IoU [B,n,3].
+
+    `prompts` [B,n,width]: each becomes the third sparse token, after two "not a point" embeddings; no point, box,
+    memory or object score takes part. (Sa2VA, section 3; checked against the official code.)
+    """
+    images, objects, _ = prompts.shape
+    device = prompts.device
+    sparse, dense = sam.prompt_encoder(
+        input_points=torch.zeros(images, objects, 1, 2, device=device, dtype=prompts.dtype),
+        input_labels=-torch.ones(images, objects, 1, device=device, dtype=torch.int32),
+        input_boxes=None,
+        input_masks=None,
+    )
+    lowest = maps[2] + sam.no_memory_embedding.reshape(1, -1, 1, 1)
+    positions = sam.get_image_wide_positional_embeddings().to(lowest.dtype).repeat(images, 1, 1, 1)
+    logits, iou, _, _ = sam.mask_decoder(
+        image_embeddings=lowest,
+        image_positional_embeddings=positions,
+        sparse_prompt_embeddings=torch.cat([sparse.to(prompts.dtype), prompts.unsqueeze(2)], dim=2),
+        dense_prompt_embeddings=dense,
+        multimask_output=True,
+        high_resolution_features=[maps[0], maps[1]],
+    )
+    return logits, iou
+
+
+def best_mask(logits: Tensor, iou: Tensor) -> Tensor:
+    """Of candidates [...,3,h,w] the one with the largest predicted IoU [...,3]: [...,h,w]."""
+    index = iou.argmax(dim=-1)[..., None, None, None].expand(*logits.shape[:-3], 1, *logits.shape[-2:])
+    return logits.gather(-3, index).squeeze(-3)

@@ -1,0 +1,105 @@
+"""One rank of the test beside it: ``python evaluate_worker.py FOLDER RANK WORLD`` (rendezvous by a file in FOLDER)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pluggy
+import torch
+import torch.distributed as dist
+from PIL import Image
+
+from vesselbench.config import EvalConfig
+from vesselbench.evaluation.evaluate import evaluate
+from vesselbench.plugins import Catalogue, Table
+from vesselbench.rundir import RunDir
+from vesselbench.types import MaskFile, Prediction, Sample
+
+COUNT = 5
+
+
+def write_samples(folder: Path) -> list[Sample]:
+    """Five images of five sizes; grey value = noisy probability."""
+    folder.mkdir(exist_ok=True)
+    generator = np.random.default_rng(0)
+    samples = []
+    for number in range(COUNT):
+        mask = np.zeros((24 + 3 * number, 40 - 2 * number), bool)
+        mask[5 + number : 9 + number] = True
+        noisy = np.clip(np.where(mask, 0.5, 0.2) + generator.normal(0, 0.15, mask.shape), 0, 1)
+        Image.fromarray((noisy * 255).astype(np.uint8)).save(folder / f"image{number}.png")
+        Image.fromarray(mask).save(folder / f"mask{number}.png")
+        paths = folder / f"image{number}.png", MaskFile(folder / f"mask{number}.png")
+        samples.append(Sample(f"eye{number}", *paths, group=f"child{number // 2}", observer2=paths[1]))
+    return samples
+
+
+class Overlap:
+    """Dice in numpy, as a third party would write it (importing MONAI takes each process some seconds)."""
+
+    name, better, version, kind = "overlap", "higher", 1, "overlap"
+
+    def __call__(self, prediction, example):
+        mask = prediction.mask()
+        return float(2 * (mask & example.mask).sum() / (mask.sum() + example.mask.sum()))
+
+
+class Unknown:
+    """A metric without a value on the images of child1."""
+
+    name, better, version, kind = "unknown", "lower", 3, "none"
+
+    def __call__(self, prediction, example):
+        return None if example.sample.group == "child1" else float(prediction.probability.mean())
+
+
+class InStep:
+    """Predicts by grey value, and meets the other ranks in every call, as a partitioned model does."""
+
+    device = "cpu"
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def predict(self, examples):
+        self.calls.append(len(examples))
+        if dist.is_initialized():
+            sizes = torch.tensor([len(examples)])
+            dist.all_reduce(sizes)
+            assert sizes.item() == len(examples) * dist.get_world_size()
+        return [Prediction(e.sample.id, e.image[..., 0].astype(np.float32) / 255) for e in examples]
+
+
+def evaluate_here(samples: list[Sample], run: RunDir, batch_size: int) -> dict:
+    """Choose the threshold and score; returns rows, threshold, summary and this rank's calls, ready for JSON."""
+    metrics: Table = Table("metric")
+    for metric in (Overlap(), Unknown()):
+        metrics.add("builtin", metric)
+    tables = (Table("model"), Table("data set format"), metrics, Table("tracker"))
+    catalogue = Catalogue(*tables, plugins=(), manager=pluggy.PluginManager("vesselbench"))
+    config = EvalConfig(metrics=["overlap", "unknown"], primary="overlap", batch_size=batch_size)
+    in_step = InStep()
+    result = evaluate(
+        in_step.predict, samples, config, catalogue, set_name="val", fingerprint="f", weights_sha256="w", run=run
+    )
+    rows = [[row.id, dict(row.values), row.case, row.reason, row.mask_sha256] for row in result.scores.rows]
+    return {"rows": rows, "threshold": result.scores.threshold, "summary": result.summary, "calls": in_step.calls}
+
+
+def main(folder: Path, rank: int, world: int) -> None:
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'store'}"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world, timeout=timedelta(seconds=30))
+    samples = write_samples(folder / f"samples{rank}")
+    results = [evaluate_here(samples, RunDir(folder / f"run{size}"), size) for size in (1, 2)]
+    (folder / f"rank{rank}.json").write_text(json.dumps(results))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

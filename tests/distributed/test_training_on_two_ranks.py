@@ -1,0 +1,48 @@
+"""Both in-tree models under real ZeRO-3 on two CPU ranks, through the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SMALL = ["data.options.images=16", "data.options.size=64", "data.options.per_group=2", "train.steps=3"]
+STEPS = ["train.batch_size=4", "train.micro_batch=1", "train.log_every=1", "train.validate_every=0", "train.workers=0"]
+
+
+def train(command, tmp_path, model: str, stage: int, nproc: int):
+    runs = tmp_path / f"runs-{stage}-{nproc}"
+    words = ["train", model, *SMALL, *STEPS, f"train.zero_stage={stage}", "--runs", str(runs), "--nproc", str(nproc)]
+    done = command(*words)
+    assert done.returncode == 0, done.stderr[-6000:]
+    (record_file,) = runs.glob("*/*/run.json")
+    record = json.loads(record_file.read_text())
+    losses = [json.loads(line) for line in (record_file.parent / "train.jsonl").read_text().splitlines()]
+    return record, losses
+
+
+@pytest.mark.parametrize("model", ["unet", "sa2va"])
+def test_stage_3_really_partitions_on_two_ranks_and_trains_like_stage_0(model, command, tmp_path):
+    plain, plain_losses = train(command, tmp_path, model, stage=0, nproc=2)
+    sharded, sharded_losses = train(command, tmp_path, model, stage=3, nproc=2)
+
+    assert (sharded["zero_stage"], sharded["world"]) == (3, 2)
+    whole = sharded["parameters"]["total"] * 4
+    assert plain["parameter_bytes_per_rank"] == [whole, whole]
+    for held in sharded["parameter_bytes_per_rank"]:
+        assert held == pytest.approx(whole / 2, rel=0.01), "each rank holds its half and no more"
+
+    assert [row["step"] for row in sharded_losses] == [1, 2, 3]
+    for ours, theirs in zip(sharded_losses, plain_losses, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    assert sharded["status"] == "finished"
+    assert sharded["best_score"] == pytest.approx(plain["best_score"], abs=1e-3)
+
+
+def test_a_users_mistake_on_two_ranks_is_said_once_and_ends_with_code_2(command, tmp_path):
+    words = ["train", "unet", *SMALL, "train.batch_size=3", "train.micro_batch=1", "--nproc", "2"]
+    done = command(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error:") == 1
+    assert "train.batch_size" in done.stderr
+    assert "Traceback" not in done.stderr

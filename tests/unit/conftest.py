@@ -1,0 +1,113 @@
+"""Finished runs on disk, written through RunDir as training and evaluation write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vesselbench.config import Recipe
+from vesselbench.recipes import dump_recipe, merge
+from vesselbench.rundir import RunDir, write_jsonl, write_text
+from vesselbench.types import ScoreRow, Scores, Split
+
+FINGERPRINT = "f1" * 32
+RECORD = {
+    "status": "finished",
+    "model": "unet",
+    "started": "2026-01-01T10:00:00+0000",
+    "finished": "2026-01-01T10:02:00+0000",
+    "train_seconds": 120.0,
+    "seconds_per_step": 0.5,
+    "samples_per_second": 8.0,
+    "steps": 200,
+    "batch_size": 4,
+    "zero_stage": 3,
+    "world": 1,
+    "device": "cpu",
+    "precision": "fp32",
+    "seed": 42,
+    "parameters": {"total": 400_000, "trainable": 400_000, "parts": {"net": [400_000, 400_000]}},
+    "task": {"targets": ["vessel"], "channels": 3},
+    "base_weights": {},
+    "weights": "random",
+    "best_step": 150,
+    "best_score": 0.8,
+    "last_step": 200,
+    "threshold": 0.4,
+    "peak_memory_bytes": None,
+    "versions": {"python": "3.11.9", "torch": "2.13.0"},
+    "plugins": ["builtin (vesselbench 0.1.0)"],
+    "git": None,
+    "command": "vesselbench train unet",
+}
+
+Values = Mapping[str, float | None | Mapping[str, float | None]]
+WriteRun = Callable[..., RunDir]
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """Write a run below tmp_path/runs: `values` by image id (a number is the dice), `groups` by image id."""
+
+    def write(
+        recipe: str,
+        values: Values,
+        groups: Mapping[str, str] | None = None,
+        *,
+        better: str = "higher",
+        primary: str = "dice",
+        fingerprint: str = FINGERPRINT,
+        train: tuple[str, ...] = ("t1", "t2"),
+        test: tuple[str, ...] | None = None,
+        config: Mapping[str, Any] | None = None,
+        summary: Mapping[str, Any] | None = None,
+        hashes: Mapping[str, str] | None = None,
+        cases: Mapping[str, str] | None = None,
+        observer2: Values | None = None,
+        **record: Any,
+    ) -> RunDir:
+        def rows_of(scored: Values) -> list[ScoreRow]:
+            full = {i: value if isinstance(value, Mapping) else {"dice": value} for i, value in scored.items()}
+            return [
+                ScoreRow(
+                    id=i,
+                    group=(groups or {}).get(i, i),
+                    target="vessel",
+                    values=value,
+                    case=(cases or {}).get(i, "ok"),
+                    reason="not defined here" if None in value.values() else None,
+                    mask_sha256=(hashes or {}).get(i, ""),
+                )
+                for i, value in full.items()
+            ]
+
+        run = RunDir.new(tmp_path / "runs", recipe)
+        plain = Recipe(name=recipe, model={"name": "unet"})
+        write_text(run.config, dump_recipe(Recipe.model_validate(merge(plain.model_dump(mode="json"), config or {}))))
+        run.update(**{**RECORD, "recipe": recipe, "split_fingerprint": fingerprint, **record})
+        run.write_split(Split("phantom", 0, {"train": train, "val": ("v1",), "test": test or tuple(values)}, fingerprint))
+        rows = rows_of(values)
+        metrics = list(rows[0].values)
+        weights = f"{recipe}-{run.path.name}".encode().hex()
+        scores = Scores(tuple(rows), "test", 0.4, fingerprint, dict.fromkeys(metrics, 1), weights)
+        entry = {"better": better, "mean": None, "median": None, "count": 0, "none": 0}
+        held = {
+            "set_name": "test",
+            "threshold": 0.4,
+            "threshold_from": "validation",
+            "fingerprint": fingerprint,
+            "metric_versions": dict(scores.metric_versions),
+            "weights_sha256": weights,
+            "primary": primary,
+            "metrics": dict.fromkeys(metrics, entry),
+            "images_per_second": 12.0,
+        }
+        run.write_scores(scores, {**held, **(summary or {})})
+        if observer2 is not None:
+            write_jsonl(run.observer_file("test"), (vars(row) for row in rows_of(observer2)))
+        return run
+
+    return write

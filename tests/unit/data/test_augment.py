@@ -1,0 +1,100 @@
+"""Augmentation changes image and masks alike, and nothing but by the random numbers it is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vesselbench.config import AugmentConfig
+from vesselbench.data.augment import augment
+from vesselbench.errors import UserError
+from vesselbench.types import Example, Sample
+
+GEOMETRY = AugmentConfig(brightness=0, contrast=0)
+
+
+def example(height: int = 12, width: int = 20) -> Example:
+    """An image whose channels hold the row, the column and the mask of each pixel."""
+    rows, columns = np.mgrid[:height, :width].astype(np.uint8)
+    mask = np.random.default_rng(0).random((height, width)) < 0.4
+    image = np.stack([rows, columns, mask.astype(np.uint8)], axis=-1)
+    sample = Sample("a", Path("a.png"), None, spacing=(2.0, 1.0))
+    return Example(sample, image, mask, fov=rows > 3, observer2=columns > 5)
+
+
+@settings(max_examples=80)
+@given(st.integers(0, 10_000), st.booleans(), st.booleans(), st.none() | st.integers(1, 12))
+def test_every_mask_stays_on_its_pixels(seed: int, flip: bool, rotate: bool, crop: int | None) -> None:
+    config = AugmentConfig(brightness=0, contrast=0, flip=flip, rotate=rotate, crop=crop)
+    changed = augment(example(), config, np.random.default_rng(seed))
+    assert np.array_equal(changed.mask, changed.image[..., 2] > 0)
+    assert np.array_equal(changed.fov, changed.image[..., 0] > 3)
+    assert np.array_equal(changed.observer2, changed.image[..., 1] > 5)
+    assert sorted(changed.size) == ([crop, crop] if crop else [12, 20])
+
+
+def test_all_eight_orientations_occur() -> None:
+    corners = set()
+    for seed in range(200):
+        image = augment(example(), GEOMETRY, np.random.default_rng(seed)).image
+        corners.add((image.shape[0], *image[0, 0, :2].tolist()))
+    assert len(corners) == 8
+
+
+def test_spacing_is_turned_with_the_image() -> None:
+    for seed in range(20):
+        changed = augment(example(), GEOMETRY, np.random.default_rng(seed))
+        assert changed.sample.spacing == ((2.0, 1.0) if changed.size == (12, 20) else (1.0, 2.0))
+
+
+def test_nothing_switched_on_changes_nothing() -> None:
+    config = AugmentConfig(flip=False, rotate=False, brightness=0, contrast=0)
+    changed = augment(example(), config, np.random.default_rng(0))
+    assert np.array_equal(changed.image, example().image)
+    assert np.array_equal(changed.mask, example().mask)
+
+
+def test_grey_values_change_within_their_limits() -> None:
+    grey = np.full((4, 4, 3), 100, dtype=np.uint8)
+    plain = Example(Sample("a", Path("a.png"), None), grey, None)
+    config = AugmentConfig(brightness=0.1, contrast=0.5)
+    means = [augment(plain, config, np.random.default_rng(seed)).image.mean() for seed in range(300)]
+    assert 74 <= min(means) < 80
+    assert 120 < max(means) <= 126
+
+
+def test_bright_values_are_cut_at_white_not_wrapped() -> None:
+    white = Example(Sample("a", Path("a.png"), None), np.full((4, 4, 3), 250, dtype=np.uint8), None)
+    config = AugmentConfig(brightness=1)
+    values = [augment(white, config, np.random.default_rng(seed)).image for seed in range(40)]
+    assert max(image.max() for image in values) == 255
+    assert all(image.std() == 0 for image in values)
+
+
+def test_the_same_random_numbers_give_the_same_example() -> None:
+    one, two = (augment(example(), AugmentConfig(crop=7), np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(one.image, two.image)
+
+
+def test_switching_one_change_off_leaves_the_others() -> None:
+    with_grey = augment(example(), AugmentConfig(crop=6), np.random.default_rng(3))
+    without = augment(example(), AugmentConfig(crop=6, brightness=0, contrast=0), np.random.default_rng(3))
+    assert np.array_equal(with_grey.mask, without.mask)
+
+
+def test_the_original_is_not_written_to() -> None:
+    original = example()
+    before = original.image.copy()
+    changed = augment(original, AugmentConfig(), np.random.default_rng(1))
+    changed.image[:] = 0
+    assert np.array_equal(original.image, before)
+
+
+def test_an_image_smaller_than_the_crop_is_refused() -> None:
+    with pytest.raises(UserError, match=r"train\.augment\.crop is 13, but a\.png is 12 x 20") as caught:
+        augment(example(), AugmentConfig(crop=13), np.random.default_rng(0))
+    assert "12 or less" in caught.value.hint

@@ -1,0 +1,247 @@
+"""The command line. The only module that prints results and exits; everything heavy is imported inside a command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vesselbench.errors import UserError
+
+if TYPE_CHECKING:
+    from vesselbench.config import Recipe
+    from vesselbench.plugins import Catalogue
+    from vesselbench.watch import Watch
+
+app = typer.Typer(
+    help="Train, score and honestly compare vessel segmenters.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+data_app = typer.Typer(help="Look at a data set before training.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Name = Annotated[str, typer.Argument(help="A recipe's name, a YAML file, or a model's name.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.steps=100.")]
+Files = Annotated[list[str] | None, typer.Option("-c", "--config", help="YAML merged over the recipe; repeatable.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of the runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Nproc = Annotated[int | None, typer.Option("--nproc", min=1, help="Processes; default: one per GPU, else one.")]
+Hidden = Annotated[bool, typer.Option("--pseudonymise", help="Replace ids and groups in the report by hashes.")]
+RUNS = Path("runs")
+
+
+@app.command()
+def train(
+    name: Name, overrides: Overrides = None, config: Files = None, runs: Runs = RUNS, nproc: Nproc = None
+) -> None:
+    """Train a model into a new run folder and score it on the validation set."""
+    from vesselbench.contest import train_recipe
+
+    with session() as (catalogue, watch):
+        recipe = recipe_of(name, config, overrides, catalogue, watch)
+        run = train_recipe(recipe, catalogue, runs, nproc, watch)
+    if run is not None:
+        typer.echo(f"{run.path}: best validation {recipe.evaluation.primary} {run.record()['best_score']:.4f}")
+        typer.echo(f"next: vesselbench evaluate {run.path}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    set_name: Annotated[str, typer.Option("--set", help="train, val or test.")] = "test",
+    as_json: AsJson = False,
+) -> None:
+    """Score a finished run on one of its sets."""
+    from vesselbench.rundir import RunDir, check_set_name, read_json
+    from vesselbench.runs import score_run
+    from vesselbench.tables import summary_table
+
+    chosen, opened = check_set_name(set_name), RunDir.open(run)
+    with session() as (catalogue, watch):
+        score_run(opened, chosen, catalogue, watch)
+    summary = read_json(opened.evaluation(chosen) / "summary.json")
+    emit(summary if as_json else summary_table(summary))
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME... [KEY=VALUE]...", help="Recipes or run folders.")],
+    config: Files = None,
+    runs: Runs = RUNS,
+    nproc: Nproc = None,
+    no_train: Annotated[bool, typer.Option("--no-train", help="Refuse to train what has no run yet.")] = False,
+    pseudonymise: Hidden = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare models on their common test set; what has no finished run on this split is trained first."""
+    from vesselbench.contest import Settings, hold_contest
+    from vesselbench.runs import Wanted
+
+    overrides = [text for text in names if "=" in text]
+    settings = Settings(runs, nproc, not no_train, pseudonymise)
+    with session() as (catalogue, watch):
+        wanted = Wanted(config or [], overrides)
+        contest = hold_contest([n for n in names if "=" not in n], wanted, settings, catalogue, watch)
+    show_contest(*contest, as_json)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, each with scores of its test set.")],
+    to: Runs = RUNS,
+    pseudonymise: Hidden = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs that are scored already, and write the report again."""
+    from vesselbench.contest import Settings, report_runs
+    from vesselbench.rundir import RunDir
+
+    with session() as (catalogue, _):
+        contest = report_runs([RunDir.open(run) for run in runs], Settings(to, pseudonymise=pseudonymise), catalogue)
+    show_contest(*contest, as_json)
+
+
+@data_app.command("check")
+def data_check(name: Name, overrides: Overrides = None, config: Files = None, as_json: AsJson = False) -> None:
+    """Read every image and annotation of a recipe's data set; exit 1 when something is wrong."""
+    from vesselbench.data.check import check_data
+    from vesselbench.tables import findings_table
+
+    with session() as (catalogue, watch):
+        findings = check_data(recipe_of(name, config, overrides, catalogue, watch).data, catalogue)
+    emit([asdict(finding) for finding in findings] if as_json else findings_table(findings))
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+@data_app.command("split")
+def data_split(name: Name, overrides: Overrides = None, config: Files = None) -> None:
+    """Print the split that a recipe makes as JSON, as data.split.file takes it."""
+    from vesselbench.data.dataset import load_dataset
+
+    with session() as (catalogue, watch):
+        dataset = load_dataset(recipe_of(name, config, overrides, catalogue, watch).data, catalogue)
+    emit(asdict(dataset.split))
+
+
+@app.command()
+def plan(
+    name: Name,
+    overrides: Overrides = None,
+    config: Files = None,
+    nproc: Annotated[int, typer.Option(min=1, help="Processes to plan for.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Show parameters per part and the memory of the model states for every ZeRO stage."""
+    from vesselbench.planner import make_plan
+    from vesselbench.tables import parts_table, stages_table
+
+    with session() as (catalogue, watch):
+        made = make_plan(recipe_of(name, config, overrides, catalogue, watch), catalogue, nproc)
+    for part in [made.as_json()] if as_json else [parts_table(made), stages_table(made)]:
+        emit(part)
+
+
+@app.command()
+def plugins(as_json: AsJson = False) -> None:
+    """List the installed plugins, what they register, and why one was left out."""
+    from vesselbench.plugins import load_catalogue
+    from vesselbench.tables import plugins_table
+
+    records = load_catalogue().plugins
+    emit([asdict(record) for record in records] if as_json else plugins_table(records))
+
+
+@app.command("config")
+def show_config(
+    name: Name,
+    overrides: Overrides = None,
+    config: Files = None,
+    explain: Annotated[str | None, typer.Option(help="A key such as train.lr: say what it does.")] = None,
+) -> None:
+    """Print the complete recipe, or explain one of its keys."""
+    from vesselbench.recipes import dump_recipe, explain_key
+
+    with session() as (catalogue, watch):
+        recipe = recipe_of(name, config, overrides, catalogue, watch)
+    typer.echo(explain_key(recipe, explain, catalogue) if explain else dump_recipe(recipe).rstrip())
+
+
+@app.command()
+def env() -> None:
+    """Print the versions that results depend on."""
+    from vesselbench.provenance import source_revision, versions
+
+    for name, number in {**versions(), "source": source_revision() or "not a checkout"}.items():
+        typer.echo(f"{name} {number}")
+
+
+@contextmanager
+def session() -> Iterator[tuple[Catalogue, Watch]]:
+    """The catalogue, and progress on standard error; a plugin that was left out is named there."""
+    from vesselbench.console import ConsoleWatch
+    from vesselbench.plugins import load_catalogue
+
+    catalogue = load_catalogue()
+    with ConsoleWatch() as watch:
+        for plugin in catalogue.plugins:
+            if plugin.error:
+                watch.line(f"plugin {plugin.name} was left out: {plugin.error}")
+        yield catalogue, watch
+
+
+def recipe_of(
+    name: str, files: list[str] | None, overrides: list[str] | None, catalogue: Catalogue, watch: Watch
+) -> Recipe:
+    """The recipe, after saying which built-in stand-ins it uses and what shaped it."""
+    from vesselbench.recipes import load_recipe, stand_ins
+
+    recipe, steps = load_recipe(name, catalogue, files or [], overrides or [])
+    for text in [*stand_ins(recipe), *steps]:
+        watch.line(text)
+    return recipe
+
+
+def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
+    """The table, the verdict in a sentence, and where the report is."""
+    from vesselbench.compare import verdict
+    from vesselbench.report import terminal_table
+
+    if as_json:
+        emit({**asdict(comparison), "verdict": verdict(comparison), "report": str(page)})
+        return
+    emit(terminal_table(comparison))
+    typer.echo(verdict(comparison))
+    typer.echo(f"report: {page}")
+
+
+def emit(value: Any) -> None:
+    """JSON for plain values, else whatever rich draws, on standard output."""
+    if isinstance(value, dict | list):
+        typer.echo(json.dumps(value, indent=1, default=str))
+        return
+    from rich.console import Console
+
+    Console().print(value)
+
+
+def main() -> None:
+    """Entry point: a UserError becomes two lines on standard error and exit code 2."""
+    from vesselbench.launch import LaunchError, may_speak
+    from vesselbench.plugins import load_catalogue
+
+    try:
+        load_catalogue().add_commands(app)
+        app()
+    except UserError as error:
+        if may_speak():
+            hint = f"\n  try: {error.hint}" if error.hint else ""
+            typer.echo(f"error: {error.message}{hint}", err=True)
+        sys.exit(2)
+    except LaunchError as failure:
+        sys.exit(failure.code)

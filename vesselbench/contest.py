@@ -1,0 +1,66 @@
+"""A comparison from names to report: obtain the runs, score them on the test set, compare, render."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vesselbench.compare import Comparison
+from vesselbench.config import Recipe
+from vesselbench.errors import UserError
+from vesselbench.launch import processes_wanted, train_launched
+from vesselbench.plugins import Catalogue
+from vesselbench.rundir import RunDir
+from vesselbench.runs import Wanted, obtain_run, score_run
+from vesselbench.watch import Watch
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a comparison is made, beside its recipes."""
+
+    runs: Path
+    nproc: int | None = None
+    may_train: bool = True
+    pseudonymise: bool = False
+
+
+def train_recipe(recipe: Recipe, catalogue: Catalogue, runs: Path, nproc: int | None, watch: Watch) -> RunDir | None:
+    """Train in this process, or in several started from it; None on ranks other than 0."""
+    processes = processes_wanted(nproc, recipe.train.device)
+    if processes > 1:
+        return train_launched(recipe, runs, processes)
+    from vesselbench.training.loop import train
+
+    return train(recipe, catalogue, runs, watch)
+
+
+def hold_contest(
+    names: Sequence[str], wanted: Wanted, settings: Settings, catalogue: Catalogue, watch: Watch
+) -> tuple[Comparison, Path]:
+    """Compare what the names stand for on their common test set; returns the comparison and its HTML report."""
+    if len(names) < 2:
+        raise UserError("a comparison needs two names at least", "vesselbench compare sa2va unet")
+
+    def train(recipe: Recipe) -> RunDir:
+        run = train_recipe(recipe, catalogue, settings.runs, settings.nproc, watch)
+        if run is None:
+            raise UserError("compare was started under a launcher", "start it plainly; it launches processes itself")
+        return run
+
+    trainer = train if settings.may_train else None
+    found = [obtain_run(name, wanted, settings.runs, catalogue, trainer, watch) for name in names]
+    for run in found:
+        score_run(run, "test", catalogue, watch)
+    return report_runs(found, settings, catalogue)
+
+
+def report_runs(found: Sequence[RunDir], settings: Settings, catalogue: Catalogue) -> tuple[Comparison, Path]:
+    """Compare scored runs and write the report into a new folder below ``<runs>/comparison``."""
+    from vesselbench.compare import compare
+    from vesselbench.report import render_comparison
+
+    comparison = compare(found)
+    folder = RunDir.new(settings.runs, "comparison").path
+    return comparison, render_comparison(comparison, folder, catalogue, pseudonymise=settings.pseudonymise)

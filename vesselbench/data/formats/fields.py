@@ -1,0 +1,102 @@
+"""Strict reading of annotation JSON: every value is asked for by kind, and every error says file, index and key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vesselbench.errors import UserError
+from vesselbench.plugins import nearest
+
+
+def load_json(path: Path) -> Any:
+    """The contents of a JSON file; UserError when it is missing, no JSON or not UTF-8."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"annotation file {path} does not exist", "check data.root and data.options") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", "check data.root and data.options") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON: {error}", "export the annotations again") from None
+
+
+def mapping(value: Any, where: str) -> dict[str, Any]:
+    """`value` as a mapping; UserError names the place otherwise."""
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected a mapping, found {_shown(value)}", "export the annotations again")
+    return value
+
+
+def sequence(value: Any, where: str) -> list[Any]:
+    """`value` as a list; UserError names the place otherwise."""
+    if not isinstance(value, list):
+        raise UserError(f"{where}: expected a list, found {_shown(value)}", "export the annotations again")
+    return value
+
+
+def required(record: dict[str, Any], key: str, where: str) -> Any:
+    """The value of `key`; UserError names the place and the key when it is missing."""
+    if key not in record:
+        raise UserError(f"{where}: no {key!r}", "add it, or export the annotations again")
+    return record[key]
+
+
+def text(record: dict[str, Any], key: str, where: str) -> str:
+    """The value of `key` as a non-empty string."""
+    value = required(record, key, where)
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{where}.{key}: expected a text, found {_shown(value)}", "mend the annotation")
+    return value
+
+
+def whole(record: dict[str, Any], key: str, where: str) -> int:
+    """The value of `key` as a positive whole number."""
+    value = required(record, key, where)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{where}.{key}: expected a positive whole number, found {_shown(value)}", "mend it")
+    return value
+
+
+def identity(record: dict[str, Any], key: str, where: str) -> int | str:
+    """The value of `key` as an id: a whole number or a text."""
+    value = required(record, key, where)
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise UserError(f"{where}.{key}: expected a number or text, found {_shown(value)}", "mend the annotation")
+    return value
+
+
+def coordinates(value: Any, where: str) -> tuple[float, ...]:
+    """A flat list of numbers as floats (finite or not: the decoder checks that)."""
+    numbers = sequence(value, where)
+    for position, number in enumerate(numbers):
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            raise UserError(f"{where}[{position}]: expected a number, found {_shown(number)}", "mend the annotation")
+    try:
+        return tuple(float(number) for number in numbers)
+    except OverflowError:
+        raise UserError(f"{where}: a coordinate is too large", "mend the annotation") from None
+
+
+def stem_of(name: str) -> str:
+    """A file name without its extension, folders kept, with forward slashes: the id of an image."""
+    path = Path(name.replace("\\", "/"))
+    return path.with_suffix("").as_posix()
+
+
+def chosen(wanted: list[str] | None, known: Iterable[str], kind: str, where: str) -> list[str]:
+    """The names `wanted` (None: all known ones), sorted; UserError for one that does not occur."""
+    names = sorted(set(known))
+    for name in wanted or ():
+        if name not in names:
+            raise UserError(f"{where} has no {kind} {name!r}", nearest(name, names))
+    return sorted(set(wanted)) if wanted is not None else names
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,0 +1,97 @@
+"""Image files as they are meant to be seen: upright, uint8, three channels. The only module that opens images."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vesselbench.errors import UserError
+from vesselbench.types import Size
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm"})
+"""File names that count as images where a folder is listed (lower case)."""
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+_ORIENTATION = 0x0112
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)  # what Pillow raises
+
+
+def open_image(path: Path) -> Image.Image:
+    """The file's header as a Pillow image (pixels not read yet).
+
+    Raises UserError when it is missing, not an image, has several frames or more pixels than Pillow deems safe.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+    except FileNotFoundError:
+        raise UserError(f"image {path} does not exist", "check data.root and data.options") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        limit = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise UserError(f"{path} has more than {limit:.0f} million pixels", "cut it into tiles") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{path} is not an image", "remove it or save it again as PNG") from None
+    except _BROKEN as error:
+        raise UserError(f"{path} cannot be opened as an image: {error}", "save it again as PNG") from None
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a phone's MPO carries a preview as 2nd frame
+        image.close()
+        raise UserError(f"{path} holds several frames", "save each frame as a file of its own, in one group")
+    return image
+
+
+def load_pixels(image: Image.Image, path: Path) -> Image.Image:
+    """The decoded image with its EXIF orientation applied; UserError when the file is cut short or damaged."""
+    try:
+        with image:
+            return ImageOps.exif_transpose(image)
+    except _BROKEN as error:
+        raise UserError(f"{path} is cut short or damaged: {error}", "copy it again or remove it") from None
+
+
+def image_size(path: Path) -> Size:
+    """(H, W) of the upright image, from the header alone; UserError as `open_image`."""
+    with open_image(path) as image:
+        return upright_size(image, path)
+
+
+def upright_size(image: Image.Image, path: Path) -> Size:
+    """(H, W) of an opened image after its EXIF orientation; UserError when the EXIF data is damaged."""
+    width, height = image.size
+    try:
+        turned = image.getexif().get(_ORIENTATION) in _TURNED
+    except _BROKEN as error:
+        raise UserError(f"{path} has damaged EXIF data: {error}", "save it again as PNG") from None
+    return (width, height) if turned else (height, width)
+
+
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """The image as uint8 [H,W,3], grey ones with three equal channels.
+
+    16-bit, 32-bit and float grey images are mapped linearly from their own minimum..maximum to 0..255.
+    Raises UserError for a file that is no whole image, for real transparency and for values that are not finite.
+    """
+    image = load_pixels(open_image(path), path)
+    if image.mode in DEEP_MODES:
+        grey = _stretched(np.asarray(image, dtype=np.float64), path)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if np.asarray(image.getchannel("A")).min() < 255:
+            raise UserError(f"{path} is partly transparent", "save it without an alpha channel")
+    return np.array(image.convert("RGB"), dtype=np.uint8)  # a copy: torch wants writable memory
+
+
+def _stretched(values: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.uint8]:
+    if not np.isfinite(values).all():
+        raise UserError(f"{path} holds values that are not finite", "replace them and save the image again")
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return np.zeros(values.shape, dtype=np.uint8)
+    return np.rint((values - low) * (255.0 / (high - low))).astype(np.uint8)

@@ -1,0 +1,137 @@
+"""Training batches in an order that follows from (seed, epoch) alone: not from ranks, workers or micro-batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from vesselbench.config import TrainConfig
+from vesselbench.data.augment import augment
+from vesselbench.data.memory import MEMORY, ExampleSource
+from vesselbench.distributed import local_world
+from vesselbench.errors import UserError
+from vesselbench.types import Batch, Example, Sample
+
+Collate = Callable[[list[Example]], dict[str, Any]]
+
+
+def accumulation(train: TrainConfig, world: int) -> tuple[int, int]:
+    """(samples per rank and forward pass, micro-batches per rank and optimizer step).
+
+    Raises UserError, with the nearest values that work, when ``train.batch_size`` is not their product with `world`.
+    """
+    micro = train.micro_batch if train.micro_batch is not None else max(1, train.batch_size // world)
+    unit = micro * world
+    if train.batch_size % unit == 0:
+        return micro, train.batch_size // unit
+    lower, upper = train.batch_size // unit * unit, -(-train.batch_size // unit) * unit
+    sizes = " or ".join(str(size) for size in (lower, upper) if size)
+    hint = f"set train.batch_size={sizes}"
+    if train.batch_size % world == 0:
+        share = train.batch_size // world
+        fitting = [size for size in range(1, share + 1) if share % size == 0]
+        hint += f", or train.micro_batch={min(fitting, key=lambda size: (abs(size - micro), size))}"
+    raise UserError(
+        f"train.batch_size={train.batch_size} is no multiple of train.micro_batch={micro} x {world} processes", hint
+    )
+
+
+def make_batch(examples: Sequence[Example], collate: Collate) -> Batch:
+    """The Batch of `examples`: ids and sizes (H, W) from the core, inputs from the plugin's collator."""
+    return Batch(
+        [example.sample.id for example in examples], [example.size for example in examples], collate(list(examples))
+    )
+
+
+def train_batches(
+    samples: Sequence[Sample], collate: Collate, train: TrainConfig, rank: int, world: int, start: int = 0
+) -> Iterator[tuple[int, list[Batch]]]:
+    """An iterator of (step, micro-batches of this rank) for the optimizer steps start+1 .. train.steps.
+
+    Every sample comes once per epoch; epochs follow each other without a gap, so a batch may hold the end of one and
+    the beginning of the next. Each step takes the same ``train.batch_size`` samples, changed in the same way, whatever
+    the number of ranks, workers and micro-batches; every rank gets equally many micro-batches of equal size.
+    Raises UserError at once for no samples, for sizes that do not divide and, when the samples fit into memory, for
+    broken files; else while iterating.
+    """
+    if not samples:
+        raise UserError("the training set is empty", "check data.split")
+    micro, count = accumulation(train, world)
+    source = MicroBatches(samples, collate, train, rank, world, micro, count)
+    loader = DataLoader(
+        source,
+        batch_size=None,
+        sampler=range(start * count, train.steps * count),
+        num_workers=train.workers,
+        generator=torch.Generator(),  # else the loader draws from, and moves, the global generator
+    )
+    return _by_step(loader, range(start + 1, train.steps + 1), count)
+
+
+def _by_step(loader: DataLoader[Batch | UserError], steps: range, count: int) -> Iterator[tuple[int, list[Batch]]]:
+    batches = iter(loader)
+    for step in steps:
+        yield step, [_checked(next(batches)) for _ in range(count)]
+
+
+class MicroBatches(Dataset["Batch | UserError"]):
+    """The micro-batches of one rank by number, counted from the first step of the training."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        collate: Collate,
+        train: TrainConfig,
+        rank: int,
+        world: int,
+        micro: int,
+        count: int,
+    ) -> None:
+        self.samples = sorted(samples, key=lambda sample: sample.id)
+        self.examples = ExampleSource(self.samples, MEMORY // local_world())
+        self.collate, self.train = collate, train
+        self.rank, self.world, self.micro, self.count = rank, world, micro, count
+
+    def __len__(self) -> int:
+        return self.train.steps * self.count
+
+    def __getitem__(self, number: int) -> Batch | UserError:
+        """Micro-batch `number`. A UserError is returned, not raised: a worker would wrap it into a traceback."""
+        step, part = divmod(number, self.count)
+        first = step * self.train.batch_size + (part * self.world + self.rank) * self.micro
+        try:
+            examples = [self._example(position) for position in range(first, first + self.micro)]
+            return make_batch(examples, self.collate)
+        except UserError as error:
+            return error
+
+    def _example(self, position: int) -> Example:
+        epoch, place = divmod(position, len(self.samples))
+        index = int(epoch_order(len(self.samples), self.train.seed, epoch)[place])
+        rng = sample_rng(self.train.seed, epoch, self.samples[index].id)
+        return augment(self.examples[index], self.train.augment, rng)
+
+
+@lru_cache(maxsize=4)
+def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """A permutation of 0 .. count-1 that follows from seed and epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def sample_rng(seed: int, epoch: int, sample_id: str) -> np.random.Generator:
+    """The random numbers of one sample in one epoch."""
+    words = np.frombuffer(hashlib.sha256(sample_id.encode()).digest(), dtype="<u4")
+    return np.random.default_rng([seed, epoch, *words.tolist()])
+
+
+def _checked(batch: Batch | UserError) -> Batch:
+    if isinstance(batch, UserError):
+        raise batch
+    return batch

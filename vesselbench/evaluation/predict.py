@@ -1,0 +1,104 @@
+"""From Examples to Predictions: the function that every evaluation is given, and the one for a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+
+from vesselbench.config import Recipe
+from vesselbench.errors import UserError
+from vesselbench.model import SegmentationModule, batch_to, build_model, load_trained
+from vesselbench.plugins import Catalogue
+from vesselbench.recipes import model_settings, read_yaml, validate_recipe
+from vesselbench.rundir import RunDir, file_sha256
+from vesselbench.types import Batch, Example, Prediction, Task
+
+Predict = Callable[[list[Example]], list[Prediction]]
+"""One Prediction per Example, in the same order. Where it has an attribute `device`, the summary names it."""
+Collate = Callable[[list[Example]], dict[str, Any]]
+
+
+def make_batch(examples: list[Example], collate: Collate) -> Batch:
+    """Examples as one Batch; the plugin's collator makes its inputs (CPU)."""
+    return Batch([example.sample.id for example in examples], [example.size for example in examples], collate(examples))
+
+
+def to_predictions(batch: Batch, outputs: Sequence[torch.Tensor]) -> list[Prediction]:
+    """The model's probability maps [H,W], any device and float type, as Predictions (float32, CPU).
+
+    Raises ValueError, naming the samples, when there are too few or too many maps or one is of another size.
+    """
+    if len(outputs) != len(batch.ids):
+        raise ValueError(f"the model returned {len(outputs)} predictions for {len(batch.ids)} samples {batch.ids}")
+    predictions = []
+    for name, size, output in zip(batch.ids, batch.sizes, outputs, strict=True):
+        if tuple(output.shape) != tuple(size):
+            raise ValueError(f"the prediction of {name!r} is of size {tuple(output.shape)}, the image of {tuple(size)}")
+        predictions.append(Prediction(name, output.detach().to("cpu", torch.float32).contiguous().numpy()))
+    return predictions
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model in plain torch: a `Predict` that knows its device and the hash of its weights."""
+
+    module: torch.nn.Module
+    collate: Collate
+    device: torch.device
+    dtype: torch.dtype
+    weights_sha256: str
+
+    def __call__(self, examples: list[Example]) -> list[Prediction]:
+        """Predict some examples in one forward pass, without gradients (errors as `to_predictions`)."""
+        batch = make_batch(examples, self.collate)
+        with torch.inference_mode():
+            outputs = cast(SegmentationModule, self.module).predict(batch_to(batch, self.device, self.dtype))
+        return to_predictions(batch, outputs)
+
+
+def load_predictor(run: RunDir, catalogue: Catalogue, device: str = "auto") -> Predictor:
+    """The best weights of a run, ready to predict on any device and without DeepSpeed.
+
+    `device` is auto (cuda where there is one) or a torch device. The arithmetic is the one it was trained in
+    (``train.precision``). Raises UserError for a run without recipe, task or weights, for weights that do not fit, and
+    for a device that is not there.
+    """
+    recipe = _recipe(run, catalogue)
+    task = _task(run)
+    weights = run.weights()
+    place = find_device(device)
+    plugin, config = model_settings(recipe, catalogue)
+    module = build_model(recipe, task, catalogue)
+    load_trained(module, weights)
+    dtype = torch.bfloat16 if recipe.train.precision == "bf16" else torch.float32
+    module.to(place, dtype).eval()
+    return Predictor(module, plugin.collator(config, task), place, dtype, file_sha256(weights))
+
+
+def find_device(name: str) -> torch.device:
+    """The torch device of that name; auto: cuda where there is one. UserError when it is unknown or absent."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"no device named {name!r}", "known: auto, cpu, cuda, cuda:1, ...") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"the device {name!r} is not there", f"CUDA devices: {torch.cuda.device_count()}; try cpu")
+    return device
+
+
+def _recipe(run: RunDir, catalogue: Catalogue) -> Recipe:
+    if not run.config.is_file():
+        raise UserError(f"{run.config} does not exist", "the run is not complete; train it again")
+    return validate_recipe(read_yaml(run.config), catalogue)
+
+
+def _task(run: RunDir) -> Task:
+    task = run.record().get("task")
+    if not isinstance(task, dict) or not {"targets", "channels"} <= task.keys():
+        raise UserError(f"{run.record_file} states no task (targets, channels)", "the run is not complete; train again")
+    return Task(tuple(task["targets"]), int(task["channels"]))

@@ -1,0 +1,133 @@
+"""What runs must share before their scores may be compared, and what is told when they differ in the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from vesselbench.contender import Contender
+from vesselbench.errors import UserError
+from vesselbench.types import SET_NAMES, ScoreRow
+
+AGAIN = "train and evaluate both on the same data and split (data.split.file takes the split.json of the other run)"
+
+
+def refuse_unlike(contenders: Sequence[Contender]) -> None:
+    """Raise UserError, naming both runs and the difference, unless all share data, split, images and metrics.
+
+    A shared fingerprint says that the samples are the same ones; the sets are compared as well, because the same
+    samples can be dealt out differently, and one run's test image would be another's training image.
+    """
+    first = contenders[0]
+    for index, contender in enumerate(contenders):
+        for other in contenders[:index]:
+            if contender.run.path.resolve() == other.run.path.resolve():
+                raise UserError(f"{contender.run.path} is given twice", "name two different runs")
+    for other in contenders[1:]:
+        for what, hint in _differences(first, other):
+            raise UserError(f"{first.run.path} and {other.run.path} cannot be compared: {what}", hint)
+
+
+def _differences(a: Contender, b: Contender) -> list[tuple[str, str]]:
+    found = []
+    if a.split.fingerprint != b.split.fingerprint:
+        found.append((f"their data differ ({a.split.fingerprint[:12]} and {b.split.fingerprint[:12]})", AGAIN))
+    for name in SET_NAMES:
+        ours, theirs = set(a.split.sets.get(name, ())), set(b.split.sets.get(name, ()))
+        if ours != theirs:
+            found.append((f"their {name} sets differ: {_only(ours, theirs)}", AGAIN))
+    mine = {row.id: (row.group, row.target) for row in a.scores.rows}
+    for row in b.scores.rows:
+        if row.id in mine and mine[row.id] != (row.group, row.target):
+            found.append((f"{row.id!r} is {mine[row.id]} in one and {(row.group, row.target)} in the other", AGAIN))
+    again = "evaluate both with the same version and the same evaluation.metrics"
+    if dict(a.scores.metric_versions) != dict(b.scores.metric_versions) or a.directions != b.directions:
+        pair = (_versions(a), _versions(b))
+        found.append((f"their metrics differ: {pair[0]} and {pair[1]}", again))
+    if a.primary != b.primary:
+        found.append((f"their primary metrics differ: {a.primary} and {b.primary}", "set evaluation.primary alike"))
+    if a.observer2 is not None and b.observer2 is not None and _by_id(a.observer2) != _by_id(b.observer2):
+        found.append(("the second observer's scores differ", again))
+    return found
+
+
+def _only(ours: set[str], theirs: set[str]) -> str:
+    a, b = sorted(ours - theirs), sorted(theirs - ours)
+    sides = (("the first", a), ("the second", b))
+    return "; ".join(f"{len(ids)} only in {side} ({', '.join(ids[:3])})" for side, ids in sides if ids)
+
+
+def _versions(contender: Contender) -> str:
+    directions = contender.directions
+    versions = contender.scores.metric_versions.items()
+    return ", ".join(f"{name} v{version} ({directions.get(name)} is better)" for name, version in versions)
+
+
+def _by_id(rows: Sequence[ScoreRow]) -> dict[str, dict[str, float | None]]:
+    return {row.id: dict(row.values) for row in rows}
+
+
+ASPECTS: tuple[tuple[str, Callable[[Contender], object]], ...] = (
+    ("seed", lambda c: c.record.get("seed")),
+    (
+        "training budget",
+        lambda c: f"{c.costs.samples_seen} samples ({c.costs.steps} steps of {c.costs.batch_size})",
+    ),
+    ("augmentation", lambda c: _flat(c.config.get("train", {}).get("augment", {}))),
+    ("start", lambda c: start_of(c.record)),
+    ("choice of the threshold", lambda c: c.summary.get("threshold_from")),
+    ("device", lambda c: c.costs.device),
+    ("number of processes", lambda c: c.costs.world),
+    ("ZeRO stage", lambda c: c.costs.zero_stage),
+    ("arithmetic", lambda c: c.costs.precision),
+)
+"""Allowed to differ, but then said."""
+TIMED = ("device", "number of processes", "ZeRO stage", "arithmetic")
+
+
+def notes_of(contenders: Sequence[Contender]) -> tuple[str, ...]:
+    """Sentences on everything that differs without forbidding the comparison; none holds a sample's id."""
+    notes = []
+    for name, aspect in ASPECTS:
+        values = {contender.label: str(aspect(contender)) for contender in contenders}
+        if len(set(values.values())) > 1:
+            also = "; their times do not compare" if name in TIMED else ""
+            listed = ", ".join(f"{label}: {value}" for label, value in values.items())
+            notes.append(f"Unlike {name}: {listed}{also}.")
+    notes.extend(_unlike_versions(contenders))
+    hashes = [contender.scores.weights_sha256 for contender in contenders]
+    for index, contender in enumerate(contenders):
+        if hashes[index] and hashes[index] in hashes[:index]:
+            twin = contenders[hashes.index(hashes[index])].label
+            notes.append(f"{twin} and {contender.label} scored the same weights.")
+    return (*notes, *_left_out(contenders))
+
+
+def _unlike_versions(contenders: Sequence[Contender]) -> list[str]:
+    packages = [dict(contender.record.get("versions") or {}) for contender in contenders]
+    names = sorted({name for versions in packages for name in versions})
+    unlike = [name for name in names if len({versions.get(name) for versions in packages}) > 1]
+    return [f"Unlike versions: {', '.join(unlike)} (see the table of versions)."] if unlike else []
+
+
+def _left_out(contenders: Sequence[Contender]) -> list[str]:
+    notes = []
+    for metric in contenders[0].directions:
+        for contender in contenders:
+            values = contender.values(metric)
+            if missing := values.count(None):
+                notes.append(
+                    f"{contender.label} has no {metric} for {missing} of {len(values)} images; "
+                    "these are left out of its mean and of its pairs."
+                )
+    return notes
+
+
+def start_of(record: Mapping[str, Any]) -> str:
+    """What training started from: the base weights' file names (their folders may name a person), or random."""
+    files = [str(name).replace("\\", "/").rsplit("/", 1)[-1] for name in record.get("base_weights") or {}]
+    return ", ".join(sorted(files)) or f"{record.get('weights') or 'random'} weights"
+
+
+def _flat(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in values.items())

@@ -1,0 +1,211 @@
+"""The tables of a report as plain text cells; Markdown, HTML and terminal draw the same ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vesselbench.compare import Comparison
+from vesselbench.contender import Contender, mean_of, median_of
+from vesselbench.likeness import start_of
+from vesselbench.pairing import Pair, PairedMetric
+from vesselbench.report import words
+
+CASES = (
+    ("ok", "both have vessels"),
+    ("both_empty", "both empty"),
+    ("empty_prediction", "empty prediction"),
+    ("empty_reference", "empty reference"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`text`, a smaller `note` under it, and whether it stands out."""
+
+    text: str
+    note: str = ""
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading per column; the first cell of a row is that row's heading."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def score_table(comparison: Comparison) -> Table:
+    """Mean and median of every metric, a row per run; the best mean stands out. The second observer is the last row."""
+    metrics = list(comparison.directions)
+    means = {metric: {run.label: mean_of(run.values(metric)) for run in comparison.runs} for metric in metrics}
+    rows = []
+    for run in comparison.runs:
+        cells = [
+            _score_cell(run.values(metric), _is_best(means[metric], run.label, comparison, metric))
+            for metric in metrics
+        ]
+        rows.append((Cell(run.label, f"threshold {run.scores.threshold:g}"), *cells))
+    if comparison.observer2 is not None:
+        observed = comparison.observer2
+        cells = [_score_cell([row.values[metric] for row in observed], False) for metric in metrics]
+        rows.append((Cell("second observer", "a person, scored alike"), *cells))
+    heads = [f"{metric} {'↑' if comparison.directions[metric] == 'higher' else '↓'}" for metric in metrics]
+    return Table(("run", *heads), tuple(rows))
+
+
+def _score_cell(values: Sequence[float | None], best: bool) -> Cell:
+    median = words.or_absent(median_of(values), words.score)
+    without = f", {values.count(None)} without" if None in values else ""
+    return Cell(words.or_absent(mean_of(values), words.score), f"median {median}{without}", best)
+
+
+def _is_best(means: Mapping[str, float | None], label: str, comparison: Comparison, metric: str) -> bool:
+    known = [mean for mean in means.values() if mean is not None]
+    if len(means) < 2 or not known:
+        return False
+    best = max(known) if comparison.directions[metric] == "higher" else min(known)
+    return means[label] == best
+
+
+def difference_table(pair: Pair, primary: str) -> Table:
+    """A minus B, a row per metric; the outcome is judged for the primary metric only."""
+    columns = (
+        "metric",
+        "mean difference",
+        "95 % interval",
+        "Wilcoxon p",
+        "better / equal / worse",
+        "images / groups",
+        "outcome",
+    )
+    return Table(columns, tuple(_difference_row(metric, primary) for metric in pair.metrics.values()))
+
+
+def _difference_row(metric: PairedMetric, primary: str) -> tuple[Cell, ...]:
+    shift = f"Hodges–Lehmann {words.change(metric.hodges_lehmann)}" if metric.hodges_lehmann is not None else ""
+    left_out = f"{metric.left_out} left out" if metric.left_out else ""
+    counts = f"{metric.tally.wins} / {metric.tally.ties} / {metric.tally.losses}"
+    outcome = Cell(metric.judgement, "primary metric", True) if metric.metric == primary else Cell("not judged")
+    return (
+        Cell(metric.metric, f"{metric.better} is better", metric.metric == primary),
+        Cell(words.or_absent(metric.difference, words.change), shift),
+        Cell(words.bounds(metric.interval)),
+        Cell(words.ABSENT if metric.test is None else words.probability(metric.test.p)),
+        Cell(counts, left_out),
+        Cell(f"{metric.images} / {metric.groups}"),
+        outcome,
+    )
+
+
+def case_table(comparison: Comparison) -> Table:
+    """How often each empty-mask case occurred, a row per run."""
+    rows = []
+    for run in comparison.runs:
+        counts = Counter(row.case for row in run.scores.rows)
+        rows.append((Cell(run.label), *(Cell(str(counts[case])) for case, _ in CASES)))
+    return Table(("run", *(name for _, name in CASES)), tuple(rows))
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """What training and prediction took, a column per run."""
+    lines = (
+        ("training time", lambda c: words.or_absent(c.costs.train_seconds, words.duration)),
+        ("time per step (median)", lambda c: words.or_absent(c.costs.seconds_per_step, words.duration)),
+        ("training samples/s", lambda c: words.or_absent(c.costs.samples_per_second, words.rate)),
+        ("steps × samples per step", lambda c: f"{c.costs.steps:,} × {c.costs.batch_size}"),
+        ("parameters", lambda c: words.amount(c.costs.parameters_total)),
+        ("trainable parameters", _trainable),
+        ("peak memory", lambda c: words.or_absent(c.costs.peak_memory_bytes, words.size)),
+        ("predicted images/s", lambda c: words.or_absent(c.costs.images_per_second, words.rate)),
+        ("device", lambda c: c.costs.device),
+        ("processes", lambda c: str(c.costs.world)),
+        ("ZeRO stage", lambda c: str(c.costs.zero_stage)),
+        ("arithmetic", lambda c: c.costs.precision),
+    )
+    return _by_run(comparison, [(name, [line(run) for run in comparison.runs]) for name, line in lines])
+
+
+def _trainable(run: Contender) -> str:
+    total, trainable = run.costs.parameters_total, run.costs.parameters_trainable
+    return f"{words.amount(trainable)} ({trainable / total:.1%})" if total else words.amount(trainable)
+
+
+def part_table(comparison: Comparison) -> Table:
+    """Parameters of every part of every model, trainable ones beside them."""
+    rows = []
+    for run in comparison.runs:
+        for part, (total, trainable) in (run.record["parameters"].get("parts") or {}).items():
+            rows.append((Cell(run.label), Cell(part), Cell(f"{total:,}"), Cell(f"{trainable:,}")))
+    return Table(("run", "part", "parameters", "trainable"), tuple(rows))
+
+
+def origin_table(comparison: Comparison) -> Table:
+    """Where each run's weights come from, a column per run."""
+    lines = (
+        ("run folder", lambda c: c.where),
+        ("model", lambda c: str(c.record.get("model"))),
+        ("finished", lambda c: str(c.record.get("finished"))),
+        ("seed", lambda c: str(c.record.get("seed"))),
+        ("started from", lambda c: start_of(c.record)),
+        ("best checkpoint (step)", lambda c: words.or_absent(c.record.get("best_step"), str)),
+        ("threshold", lambda c: f"{c.scores.threshold:g} (from {c.summary.get('threshold_from') or 'the run'})"),
+        ("weights scored (sha256)", lambda c: words.short_hash(c.scores.weights_sha256)),
+        ("source", lambda c: words.or_absent(c.record.get("git"), str)),
+        ("command", lambda c: words.or_absent(c.record.get("command"), str)),
+    )
+    return _by_run(comparison, [(name, [line(run) for run in comparison.runs]) for name, line in lines])
+
+
+def split_table(comparison: Comparison) -> Table:
+    """The data and how they were divided."""
+    first = comparison.runs[0]
+    data = first.config.get("data") or {}
+    sizes = ", ".join(f"{name} {len(ids)}" for name, ids in first.split.sets.items())
+    lines = (
+        ("data", f"{data.get('format', 'withheld')}, {data.get('root') or 'no folder named'}"),
+        ("split", f"{first.split.name}, seed {first.split.seed}"),
+        ("fingerprint", words.short_hash(first.split.fingerprint)),
+        ("images", sizes),
+        ("compared", f"{comparison.set_name}: {len(comparison.images)} images of {len(set(comparison.groups))} groups"),
+    )
+    return Table(("", ""), tuple((Cell(name), Cell(value)) for name, value in lines))
+
+
+def version_table(comparison: Comparison) -> Table:
+    """Versions of everything that a result can depend on, a column per run."""
+    versions = [dict(run.record.get("versions") or {}) for run in comparison.runs]
+    names = sorted({name for found in versions for name in found})
+    return _by_run(comparison, [(name, [str(found.get(name, words.ABSENT)) for found in versions]) for name in names])
+
+
+def setting_tables(comparison: Comparison) -> tuple[Table, Table]:
+    """The recipes: the settings in which the runs differ, then those they share."""
+    recipes = [_flat(run.config) for run in comparison.runs]
+    keys = sorted({key for recipe in recipes for key in recipe} - {"name"})
+    lines = [
+        (key, [words.setting(recipe[key]) if key in recipe else words.ABSENT for recipe in recipes]) for key in keys
+    ]
+    unlike = [line for line in lines if len(set(line[1])) > 1]
+    shared = [line for line in lines if len(set(line[1])) == 1]
+    return _by_run(comparison, unlike), Table(
+        ("setting", "value"), tuple((Cell(key), Cell(values[0])) for key, values in shared)
+    )
+
+
+def _by_run(comparison: Comparison, lines: Sequence[tuple[str, Sequence[str]]]) -> Table:
+    rows = tuple((Cell(name), *(Cell(value) for value in values)) for name, values in lines)
+    return Table(("", *(run.label for run in comparison.runs)), rows)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

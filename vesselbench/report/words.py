@@ -1,0 +1,87 @@
+"""Numbers as people read them. What was not measured is an en dash, never 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from vesselbench.stats import Interval
+
+ABSENT = "–"
+VALUE = TypeVar("VALUE")
+
+
+def or_absent(value: VALUE | None, shown: Callable[[VALUE], str]) -> str:
+    """`shown(value)`, or an en dash when there is no value."""
+    return ABSENT if value is None else shown(value)
+
+
+def score(value: float) -> str:
+    """Three decimals below 10 in size, one above (a distance in pixels, say)."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def change(value: float) -> str:
+    """A difference with its sign."""
+    return f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}"
+
+
+def bounds(interval: Interval) -> str:
+    """``[low, high]``, or the reason why there is none."""
+    if interval.low is None or interval.high is None:
+        return interval.reason
+    return f"[{change(interval.low)}, {change(interval.high)}]"
+
+
+def probability(p: float) -> str:
+    """Two significant digits; below 0.0001 only that."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Milliseconds to hours, two or three digits."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def amount(count: float) -> str:
+    """A count with thousand, million or billion, three digits."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(count) >= limit:
+            return f"{count / limit:.3g} {unit}"
+    return f"{count:.0f}"
+
+
+def size(count: float) -> str:
+    """Bytes in binary units."""
+    step = min(4, int(math.log(count, 1024))) if count >= 1 else 0
+    return f"{count / 1024**step:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"
+
+
+def rate(per_second: float) -> str:
+    """A speed, three digits."""
+    return f"{per_second:.3g}" if per_second < 100 else f"{per_second:,.0f}"
+
+
+def setting(value: Any) -> str:
+    """A value of a recipe as it would be typed."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(setting(item) for item in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def short_hash(digest: str) -> str:
+    """The first 12 characters: enough to tell files apart by eye."""
+    return digest[:12] or ABSENT

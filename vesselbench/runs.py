@@ -1,0 +1,127 @@
+"""Getting the runs that a command names: opened, found on the same split, or trained now; and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vesselbench.config import Recipe
+from vesselbench.data.dataset import Dataset, load_dataset
+from vesselbench.errors import UserError
+from vesselbench.plugins import Catalogue
+from vesselbench.recipes import load_recipe, parse_override, read_yaml, validate_recipe
+from vesselbench.rundir import RunDir, file_sha256, runs_of
+from vesselbench.types import SetName
+from vesselbench.watch import Watch
+
+Train = Callable[[Recipe], RunDir]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line said about recipes: extra files and overrides, applied to every name."""
+
+    files: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+
+
+def open_recipe(run: RunDir, catalogue: Catalogue) -> Recipe:
+    """The recipe that a run was trained with."""
+    return validate_recipe(read_yaml(run.config), catalogue)
+
+
+def obtain_run(
+    name: str, wanted: Wanted, runs: Path, catalogue: Catalogue, train: Train | None, watch: Watch
+) -> RunDir:
+    """The run that `name` stands for: a run folder, else the newest finished run of the recipe on its split that
+    agrees with everything the command line set, else a new one by `train` (None: UserError instead).
+    """
+    if (Path(name) / "run.json").is_file():
+        return RunDir.open(Path(name))
+    recipe, _ = load_recipe(name, catalogue, wanted.files, wanted.overrides)
+    fingerprint = load_dataset(recipe.data, catalogue).split.fingerprint
+    for run in runs_of(runs, recipe.name):
+        if run.record().get("status") != "finished" or run.split().fingerprint != fingerprint:
+            continue
+        unlike = differences(recipe, open_recipe(run, catalogue))
+        if not asked_for(unlike, wanted):
+            _say_reuse(run, unlike, watch)
+            return run
+    if train is None:
+        raise UserError(f"no finished run of {name!r} on this split below {runs}", f"vesselbench train {name}")
+    watch.line(f"{name}: no finished run on this split; training it now")
+    return train(recipe)
+
+
+def differences(recipe: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys whose values differ, with both values."""
+    ours, theirs = _flat(recipe.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    keys = sorted(ours.keys() | theirs.keys())
+    return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
+
+
+def asked_for(unlike: dict[str, tuple[Any, Any]], wanted: Wanted) -> list[str]:
+    """Those of the differing keys that the command line set."""
+    keys: set[str] = set()
+    for name in wanted.files:
+        keys |= _flat(read_yaml(Path(name))).keys() if Path(name).is_file() else set()
+    for text in wanted.overrides:
+        keys |= _flat(parse_override(text)).keys()
+    return [key for key in unlike if any(key == set_key or key.startswith(f"{set_key}.") for set_key in keys)]
+
+
+def _say_reuse(run: RunDir, unlike: dict[str, tuple[Any, Any]], watch: Watch) -> None:
+    watch.line(f"using the finished run {run.path} (same split)")
+    for key, (now, then) in unlike.items():
+        watch.line(f"  its {key} was {then!r}; the recipe now says {now!r}")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat
+
+
+def open_dataset(run: RunDir, recipe: Recipe, catalogue: Catalogue) -> Dataset:
+    """The data of a run as they are now; UserError when they are no longer what it was trained on."""
+    dataset = load_dataset(recipe.data, catalogue)
+    then = run.split().fingerprint
+    if dataset.split.fingerprint != then:
+        raise UserError(
+            f"the data or the split of {run.path} have changed since it was trained "
+            f"(fingerprint {dataset.split.fingerprint[:12]} against {then[:12]})",
+            "restore the data, or train again",
+        )
+    return dataset
+
+
+def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch, device: str = "auto") -> None:
+    """Score a finished run on one set, unless the scores of exactly these weights are there."""
+    record = run.record()
+    if record.get("status") != "finished":
+        reason = record.get("reason", "it did not end")
+        raise UserError(f"{run.path} is {record.get('status')}, not finished: {reason}", "train it again")
+    weights = file_sha256(run.weights())
+    if (run.evaluation(set_name) / "summary.json").is_file() and run.scores(set_name).weights_sha256 == weights:
+        return
+    from vesselbench.evaluation.evaluate import evaluate
+    from vesselbench.evaluation.predict import load_predictor
+
+    recipe = open_recipe(run, catalogue)
+    dataset = open_dataset(run, recipe, catalogue)
+    evaluate(
+        load_predictor(run, catalogue, device),
+        dataset.of(set_name),
+        recipe.evaluation,
+        catalogue,
+        set_name=set_name,
+        fingerprint=dataset.split.fingerprint,
+        threshold=record["threshold"],
+        weights_sha256=weights,
+        run=run,
+        progress=partial(watch.progress, f"score {recipe.name} {set_name}"),
+    )

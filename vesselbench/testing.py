@@ -1,0 +1,82 @@
+"""For authors of plugins: tiny data, and a check that a model keeps the harness's rules."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+
+from vesselbench.hookspecs import ModelPlugin
+from vesselbench.types import Batch, Example, Sample, Size, Task
+
+
+def tiny_examples(count: int = 2, size: Size = (64, 64), empty: bool = False, seed: int = 0) -> list[Example]:
+    """Grey images of `size` with one dark, wavy stripe each (none when `empty`), made in memory."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    examples = []
+    for index in range(count):
+        centre = size[0] * random.uniform(0.3, 0.7) + 3 * np.sin(columns / random.uniform(4, 9))
+        mask = np.zeros(size, bool) if empty else np.abs(rows - centre) < random.uniform(2, 4)
+        grey = np.clip(random.normal(150, 12, size) - 60 * mask, 0, 255).astype(np.uint8)
+        name = f"tiny-{seed}-{index}"
+        sample = Sample(id=name, image=Path(f"{name}.png"), mask=(), group=name)
+        examples.append(Example(sample, np.repeat(grey[..., None], 3, axis=2), mask))
+    return examples
+
+
+def check_model(plugin: ModelPlugin, config: BaseModel | None = None, size: Size = (64, 64)) -> None:
+    """Build a model and hold it to the rules of docs/add-a-model.md; AssertionError says which one it breaks.
+
+    Two unlike batches (one whose masks are empty) must give the same loss keys, finite values, a gradient for every
+    trainable parameter, and probabilities at the images' own sizes.
+    """
+    task = Task(("vessel",))
+    config = plugin.Config() if config is None else config
+    module = plugin.build(config, task)
+    collate = plugin.collator(config, task)
+    pickle.loads(pickle.dumps(collate))  # noqa: S301 - our own bytes: loader workers receive it this way
+    batches = [tiny_examples(2, size), tiny_examples(2, size, empty=True, seed=1)]
+    keys = [_check_loss(plugin.name, module, make_batch(examples, collate)) for examples in batches]
+    assert keys[0] == keys[1], f"{plugin.name}: loss keys differ between batches: {keys[0]} and {keys[1]}"
+    _check_prediction(
+        plugin.name, module, [*tiny_examples(1, size), *tiny_examples(1, (size[0] + 6, size[1] - 10))], collate
+    )
+
+
+def make_batch(examples: list[Example], collate: Any) -> Batch:
+    """Examples as the harness batches them."""
+    return Batch([example.sample.id for example in examples], [example.size for example in examples], collate(examples))
+
+
+def _check_loss(name: str, module: torch.nn.Module, batch: Batch) -> list[str]:
+    module.train()
+    module.zero_grad(set_to_none=True)
+    losses: dict[str, torch.Tensor] = module.loss(batch)  # type: ignore[operator]
+    assert "loss" in losses, f"{name}: loss() gives no 'loss' but {sorted(losses)}"
+    for key, value in losses.items():
+        assert value.ndim == 0, f"{name}: {key} is no scalar but {tuple(value.shape)}"
+        assert bool(torch.isfinite(value)), f"{name}: {key} is {value.item()}"
+        assert key == "loss" or not value.requires_grad, f"{name}: {key} must be detached"
+    losses["loss"].backward()  # type: ignore[no-untyped-call]
+    trainable = [(key, parameter) for key, parameter in module.named_parameters() if parameter.requires_grad]
+    assert trainable, f"{name}: nothing is trainable"
+    idle = [key for key, parameter in trainable if parameter.grad is None]
+    assert not idle, f"{name}: no gradient reaches {idle[:5]} ({len(idle)} in all); multiply by 0 rather than branch"
+    return sorted(losses)
+
+
+def _check_prediction(name: str, module: torch.nn.Module, examples: list[Example], collate: Any) -> None:
+    module.eval()
+    module.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        maps: list[torch.Tensor] = module.predict(make_batch(examples, collate))  # type: ignore[operator]
+    assert len(maps) == len(examples), f"{name}: {len(maps)} predictions for {len(examples)} samples"
+    for example, probability in zip(examples, maps, strict=True):
+        assert tuple(probability.shape) == example.size, f"{name}: {tuple(probability.shape)} for {example.size}"
+        assert 0 <= float(probability.min()) <= float(probability.max()) <= 1, f"{name}: not within [0, 1]"
+    assert all(parameter.grad is None for parameter in module.parameters()), f"{name}: predict() left gradients"

@@ -1,0 +1,206 @@
+"""DeepSpeed for every model, at every ZeRO stage, on one process or many.
+
+Beside sharding.py this is the only importer of deepspeed, and it imports it late: after the environment is set.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+
+from vesselbench import distributed
+from vesselbench.config import Recipe, TrainConfig
+from vesselbench.data.loader import accumulation
+from vesselbench.errors import UserError
+from vesselbench.evaluation.predict import to_predictions
+from vesselbench.hookspecs import ModelPlugin
+from vesselbench.model import Step, batch_to, build_model, count_parts
+from vesselbench.plugins import Catalogue
+from vesselbench.recipes import model_settings
+from vesselbench.training.memory import free_memory, lowest_stage
+from vesselbench.training.schedule import learning_rate_factor
+from vesselbench.training.settings import deepspeed_settings, make_optimizer, param_groups
+from vesselbench.types import Batch, Example, Prediction, Task
+
+Collate = Callable[[list[Example]], dict[str, Any]]
+DEPRECATED_BY_TORCH = r".*torch\.distributed\.(all_gather_into_tensor|reduce_scatter_tensor).*"
+
+
+def choose_device(train: TrainConfig) -> torch.device:
+    """The device of this process; UserError when CUDA is asked for and absent."""
+    if train.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("train.device is cuda, but no CUDA device is there", "set train.device=auto")
+    if train.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
+def prepare_process(train: TrainConfig) -> torch.device:
+    """Join the other processes and share the cores with them. Call once, before `Engine.build`."""
+    device = choose_device(train)
+    cores = len(psutil.Process().cpu_affinity() or [1]) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
+    torch.set_num_threads(max(1, (cores or 1) // distributed.local_world()))
+    distributed.connect(device, train.timeout_minutes)
+    return device
+
+
+def import_deepspeed(device: torch.device) -> Any:
+    """deepspeed, quiet, joined to the open process group, and on CPU without compiling anything.
+
+    On CPU DeepSpeed would build an operator for tensor-parallel inference at its first start (half a minute, and a
+    lock that hangs every later start if that build is killed). No operator of its own is used here, so the list of
+    those it may build is emptied.
+    """
+    os.environ.setdefault("LOCAL_RANK", "0")
+    if device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    warnings.filterwarnings("ignore", category=FutureWarning, message=DEPRECATED_BY_TORCH)
+    import deepspeed
+    import deepspeed.ops
+
+    deepspeed.utils.logger.setLevel(logging.ERROR)
+    if device.type == "cpu":
+        deepspeed.ops.__dict__["__compatible_ops__"] = {}
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
+    return deepspeed
+
+
+@dataclass
+class Engine:
+    """One model in training. Every use of it passes DeepSpeed, so partitioned parameters are always whole in time."""
+
+    engine: Any
+    module: torch.nn.Module
+    collate: Collate
+    device: torch.device
+    stage: int
+    settings: dict[str, Any]
+    base_weights: dict[str, str]
+    dtype: torch.dtype
+
+    @classmethod
+    def build(cls, recipe: Recipe, task: Task, catalogue: Catalogue, device: torch.device) -> Engine:
+        """Build the model of a recipe, equal on every rank, and hand it to DeepSpeed (`prepare_process` was called).
+
+        Raises UserError for BatchNorm on several processes (its statistics would be each rank's own), when no stage
+        fits, and when nothing is trainable.
+        """
+        train, (plugin, config) = recipe.train, model_settings(recipe, catalogue)
+        module = build_model(recipe, task, catalogue)
+        _refuse_batch_norm(module)
+        stage = choose_stage(module, train)
+        micro, accumulated = accumulation(train, distributed.world())
+        deepspeed = import_deepspeed(device)
+        step = Step(module)
+        if stage == 3:
+            _mark_leaves(deepspeed, step, plugin)
+        optimizer = make_optimizer(_groups(plugin, module, train), train)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda number: learning_rate_factor(train, number))
+        torch.manual_seed(train.seed + distributed.rank())  # dropout and sampled points differ between ranks
+        settings = deepspeed_settings(train, stage, micro, accumulated, device)
+        engine, *_ = deepspeed.initialize(
+            model=step, optimizer=optimizer, lr_scheduler=schedule, config=settings, dist_init_required=False
+        )
+        dtype = torch.bfloat16 if train.precision == "bf16" else torch.float32
+        base = plugin.base_weights(config) if hasattr(plugin, "base_weights") else {}
+        collate = plugin.collator(config, task)
+        return cls(engine, module, collate, device, stage, settings, base, dtype)
+
+    def train_step(self, micro_batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
+        """One optimizer step over this rank's micro-batches; returns the mean of each loss, detached.
+
+        Raises UserError on every rank when any rank's loss is not finite, before the weights are touched.
+        """
+        self.engine.train()
+        sums: dict[str, torch.Tensor] = {}
+        for batch in micro_batches:
+            losses = self.engine("loss", batch_to(batch, self.device, self.dtype))
+            if distributed.agree(not bool(torch.isfinite(losses["loss"]))):
+                raise UserError(
+                    f"the loss is not finite at samples {', '.join(batch.ids)} (of this rank)",
+                    "lower train.lr or set train.clip; nothing was saved after the last checkpoint",
+                )
+            self.engine.backward(losses["loss"])
+            self.engine.step()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, torch.zeros(())) + value.detach().float().cpu()
+        return {name: value / len(micro_batches) for name, value in sums.items()}
+
+    @torch.no_grad()
+    def predict(self, examples: list[Example]) -> list[Prediction]:
+        """Probabilities of some examples, through the engine. Every rank must make equally many calls."""
+        self.engine.eval()
+        batch = make_batch(examples, self.collate)
+        return to_predictions(batch, self.engine("predict", batch_to(batch, self.device, self.dtype)))
+
+    def meters(self) -> dict[str, float]:
+        """Learning rate and, where DeepSpeed gives it, gradient norm before clipping of the newest step."""
+        values = {"lr": float(self.engine.get_lr()[0])}
+        norm = self.engine.get_global_grad_norm()
+        return values if norm is None else {**values, "grad_norm": float(norm)}
+
+    def local_parameter_bytes(self) -> int:
+        """Bytes of parameters that this rank really holds: its shard at stage 3, everything below."""
+        total = 0
+        for parameter in self.module.parameters():
+            held = getattr(parameter, "ds_tensor", parameter)
+            total += held.numel() * held.element_size()
+        return total
+
+    def close(self) -> None:
+        """Free what DeepSpeed holds; the process group stays open."""
+        self.engine.destroy()
+
+
+def make_batch(examples: list[Example], collate: Collate) -> Batch:
+    """Examples as one Batch."""
+    return Batch([example.sample.id for example in examples], [example.size for example in examples], collate(examples))
+
+
+def choose_stage(module: torch.nn.Module, train: TrainConfig) -> int:
+    """``train.zero_stage``; for auto the lowest stage that fits into the memory free on rank 0's machine."""
+    if train.zero_stage != "auto":
+        return train.zero_stage
+    parts = count_parts(module).values()
+    total, trainable = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    available = free_memory(distributed.local_world())
+    if torch.cuda.is_available() and train.device != "cpu":
+        available = int(torch.cuda.mem_get_info()[0])
+    return distributed.from_first(
+        lowest_stage(total - trainable, trainable, distributed.world(), train.precision, available)
+    )
+
+
+def _refuse_batch_norm(module: torch.nn.Module) -> None:
+    names = [name for name, part in module.named_modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+    if names and distributed.world() > 1:
+        raise UserError(
+            f"batch normalisation in {names[0]} and {len(names) - 1} more: each process would have its own statistics",
+            "use instance or group normalisation, or one process",
+        )
+
+
+def _mark_leaves(deepspeed: Any, step: Step, plugin: ModelPlugin) -> None:
+    """Let ZeRO-3 gather whole blocks at once: half its Python time at tiny sizes (measured)."""
+    declared = tuple(plugin.leaf_modules()) if hasattr(plugin, "leaf_modules") else ()
+    present = {type(part) for part in step.modules()}
+    leaves = [kind for kind in declared if kind in present]
+    if leaves:
+        deepspeed.utils.set_z3_leaf_modules(step, leaves)
+
+
+def _groups(plugin: ModelPlugin, module: torch.nn.Module, train: TrainConfig) -> list[dict[str, Any]]:
+    if hasattr(plugin, "param_groups"):
+        groups: list[dict[str, Any]] = plugin.param_groups(module, train.lr)
+        return groups
+    return param_groups(module, train.weight_decay)

@@ -1,0 +1,120 @@
+"""The training loop of every model."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from vesselbench import distributed
+from vesselbench.config import Recipe
+from vesselbench.data.dataset import Dataset, load_dataset
+from vesselbench.data.loader import train_batches
+from vesselbench.evaluation.evaluate import Evaluation, evaluate
+from vesselbench.evaluation.predict import load_predictor
+from vesselbench.plugins import Catalogue
+from vesselbench.rundir import RunDir, file_sha256
+from vesselbench.training.checkpoints import Checkpoints
+from vesselbench.training.engine import Engine, prepare_process
+from vesselbench.training.record import TIME_FORMAT, describe, failures_recorded, log_step, open_run
+from vesselbench.training.schedule import due
+from vesselbench.training.telemetry import StepClock, peak_memory_bytes
+from vesselbench.training.trackers import Trackers
+from vesselbench.watch import Silent, Watch
+
+
+def train(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch) -> RunDir | None:
+    """Train the recipe's model into a new run below `runs`; score its best checkpoint on the validation set.
+
+    Returns the run on rank 0, None on the others. A failure is recorded in run.json before it is raised.
+    """
+    device = prepare_process(recipe.train)
+    first = distributed.rank() == 0
+    watch, clean = watch if first else Silent(), False
+    try:
+        dataset = _load_first_here(recipe, catalogue)
+        run = open_run(recipe, dataset, catalogue, runs)
+        with failures_recorded(run):
+            train_steps(recipe, catalogue, dataset, run, device, watch)
+        clean = True
+    finally:
+        distributed.disconnect(wait=clean)
+    if not first:
+        return None
+    with failures_recorded(run):
+        finish(run, recipe, catalogue, dataset, watch)
+    return run
+
+
+def train_steps(
+    recipe: Recipe, catalogue: Catalogue, dataset: Dataset, run: RunDir, device: torch.device, watch: Watch
+) -> None:
+    """All optimizer steps, with validations and checkpoints in between."""
+    settings, world = recipe.train, distributed.world()
+    engine = Engine.build(recipe, dataset.task, catalogue, device)
+    describe(engine, recipe, dataset, run, watch)
+    validate = partial(
+        evaluate,
+        engine.predict,
+        dataset.of("val"),
+        recipe.evaluation,
+        catalogue,
+        set_name="val",
+        fingerprint=dataset.split.fingerprint,
+        progress=partial(watch.progress, "validate"),
+    )
+    validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
+    checkpoints = Checkpoints(run, recipe, catalogue, engine.module)
+    clock = StepClock(device)
+    with Trackers(recipe.trackers, run.path, catalogue, distributed.rank() == 0) as trackers:
+        for step, batches in train_batches(dataset.of("train"), engine.collate, settings, distributed.rank(), world):
+            clock.lap_data()
+            losses = engine.train_step(batches)
+            clock.lap_work()
+            watch.progress("train", step, settings.steps, {"loss": float(losses["loss"])})
+            last = step == settings.steps
+            if due(step, settings.log_every) or last:
+                log_step(run, step, distributed.mean_over_ranks(losses) | engine.meters(), clock, trackers)
+            if due(step, settings.validate_every) or last:
+                trackers.scores = validate().scores
+                watch.line(checkpoints.offer_best(step, trackers.scores))
+            if due(step, settings.save_every):
+                checkpoints.save(step)
+            clock.restart()
+    checkpoints.record({**clock.facts(settings.batch_size), "peak_memory_bytes": peak_memory_bytes(device)})
+    engine.close()
+
+
+def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, watch: Watch) -> Evaluation:
+    """Score the best checkpoint on the validation set in plain torch, which fixes the threshold; close the record."""
+    weights = file_sha256(run.weights())
+    result = evaluate(
+        load_predictor(run, catalogue, recipe.train.device),
+        dataset.of("val"),
+        recipe.evaluation,
+        catalogue,
+        set_name="val",
+        fingerprint=dataset.split.fingerprint,
+        weights_sha256=weights,
+        run=run,
+        progress=partial(watch.progress, "score val"),
+    )
+    run.update(
+        status="finished",
+        finished=time.strftime(TIME_FORMAT),
+        threshold=result.scores.threshold,
+        weights_sha256=weights,
+    )
+    return result
+
+
+def _load_first_here(recipe: Recipe, catalogue: Catalogue) -> Dataset:
+    """The data set, read by rank 0 before the others: so that a cache is written once."""
+    if distributed.rank() != 0:
+        distributed.barrier()
+    dataset = load_dataset(recipe.data, catalogue)
+    if distributed.rank() == 0:
+        distributed.barrier()
+    return dataset

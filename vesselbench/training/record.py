@@ -1,0 +1,97 @@
+"""What a run writes down about itself: its record, what it is going to do, a line per logged step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vesselbench import distributed
+from vesselbench.config import Recipe
+from vesselbench.data.dataset import Dataset
+from vesselbench.model import count_parts
+from vesselbench.plugins import Catalogue
+from vesselbench.provenance import command_line, source_revision, versions
+from vesselbench.recipes import dump_recipe
+from vesselbench.rundir import RunDir, write_json, write_text
+from vesselbench.training.engine import Engine
+from vesselbench.training.settings import accounting
+from vesselbench.training.telemetry import StepClock
+from vesselbench.training.trackers import Trackers
+from vesselbench.watch import Watch
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
+
+
+def open_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path) -> RunDir:
+    """A new run folder, made by rank 0 and known to all."""
+    path = _make_run(recipe, dataset, catalogue, runs) if distributed.rank() == 0 else ""
+    return RunDir(Path(distributed.from_first(path)))
+
+
+def _make_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path) -> str:
+    run = RunDir.new(runs, recipe.name)
+    write_text(run.config, dump_recipe(recipe))
+    run.write_split(dataset.split)
+    run.update(
+        status="running",
+        recipe=recipe.name,
+        model=recipe.model["name"],
+        command=command_line(),
+        started=time.strftime(TIME_FORMAT),
+        git=source_revision(),
+        versions=versions(),
+        plugins=[f"{plugin.name} ({plugin.distribution} {plugin.version})" for plugin in catalogue.plugins],
+        seed=recipe.train.seed,
+        steps=recipe.train.steps,
+        batch_size=recipe.train.batch_size,
+        precision=recipe.train.precision,
+        task={"targets": list(dataset.task.targets), "channels": dataset.task.channels},
+        split_fingerprint=dataset.split.fingerprint,
+    )
+    return str(run.path)
+
+
+def describe(engine: Engine, recipe: Recipe, dataset: Dataset, run: RunDir, watch: Watch) -> None:
+    """Say, and record, what is going to be done: samples, steps, parameters, stage."""
+    parts = count_parts(engine.module)
+    total, trainable = (sum(part[index] for part in parts.values()) for index in (0, 1))
+    watch.line(f"run {run.path}")
+    for text in accounting(recipe.train, dataset.counts(), distributed.world()):
+        watch.line(text)
+    for part, (count, learned) in parts.items():
+        watch.line(f"parameters of {part}: {count:,}, trainable {learned:,}")
+    watch.line(f"parameters in all: {total:,}, trainable {trainable:,} ({trainable / total:.2%})")
+    held = distributed.gather_rows([engine.local_parameter_bytes()])
+    watch.line(f"ZeRO stage {engine.stage} on {engine.device}; bytes of parameters per rank: {held}")
+    if distributed.rank() == 0:
+        write_json(run.path / "deepspeed.json", engine.settings)
+        run.update(
+            zero_stage=engine.stage,
+            world=distributed.world(),
+            device=str(engine.device),
+            parameters={"total": total, "trainable": trainable, "parts": parts},
+            parameter_bytes_per_rank=held,
+            base_weights=engine.base_weights,
+            weights="files" if engine.base_weights else "random",
+        )
+
+
+def log_step(run: RunDir, step: int, values: dict[str, float], clock: StepClock, trackers: Trackers) -> None:
+    """One line of train.jsonl and of every tracker; rank 0 only."""
+    if distributed.rank() == 0:
+        values = {**values, "seconds": clock.last_step, "data_seconds": clock.last_wait}
+        run.log_step({"step": step, **values})
+        trackers.log(step, values)
+
+
+@contextmanager
+def failures_recorded(run: RunDir) -> Iterator[None]:
+    """Note a failure in run.json before it goes on."""
+    try:
+        yield
+    except BaseException as error:
+        if distributed.rank() == 0:
+            run.update(status="failed", reason=f"{type(error).__name__}: {error}"[:500])
+        raise
