@@ -69,10 +69,8 @@ def _by_id(rows: Sequence[ScoreRow]) -> dict[str, dict[str, float | None]]:
 
 ASPECTS: tuple[tuple[str, Callable[[Contender], object]], ...] = (
     ("seed", lambda c: c.record.get("seed")),
-    (
-        "training budget",
-        lambda c: f"{c.costs.samples_seen} samples ({c.costs.steps} steps of {c.costs.batch_size})",
-    ),
+    ("training budget", lambda c: f"{c.costs.samples_seen:,} samples seen"),
+    ("batch", lambda c: f"{c.costs.steps:,} steps of {c.costs.batch_size} samples"),
     ("augmentation", lambda c: _flat(c.config.get("train", {}).get("augment", {}))),
     ("start", lambda c: start_of(c.record)),
     ("choice of the threshold", lambda c: c.summary.get("threshold_from")),

@@ -110,9 +110,9 @@ def wilcoxon_by_group(differences: Sequence[float], groups: Sequence[str]) -> Si
     """
     means = np.round(group_means(differences, groups), 12)
     count = len(means)
-    note = f"with {count} groups p cannot be below {2 / 2**count:.3g}" if 1 < count < FEW_GROUPS else ""
+    note = f"{count} groups cannot give a p below {2 / 2**count:.3g}" if 1 < count < FEW_GROUPS else ""
     if count == 1:
-        return SignedRank(1.0, 1, "with one group p is always 1")
+        return SignedRank(1.0, 1, "one group always gives a p of 1")
     if not np.any(np.abs(means) > TIE):
         return SignedRank(1.0, count, note)
     means[np.abs(means) <= TIE] = 0.0

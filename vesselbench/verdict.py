@@ -45,8 +45,8 @@ def verdict(comparison: Comparison) -> str:
         )
         at = f", at {price}" if (price := _price(leaders)) else ""
         return f"{where} {lead}{'' if many else f' on {metric}'} by {gap} ({basis}){at}."
-    outcome = "equivalent to" if paired.judgement == "equivalent" else "not to be told apart from"
-    lead = f"{first} {many} but is {outcome} the second, {second}" if many else f"{first} is {outcome} {second}"
+    outcome = "is equivalent to" if paired.judgement == "equivalent" else "cannot be told apart from"
+    lead = f"{first} {many} but {outcome} the second, {second}" if many else f"{first} {outcome} {second}"
     limit = f", inside ±{comparison.margin:g}" if paired.judgement == "equivalent" else ""
     reason = f"; {paired.interval.reason}" if paired.interval.reason else ""
     took = f"; {first} took {price} of {second}" if (price := _price(leaders)) else ""

@@ -30,7 +30,8 @@ def write_samples(folder: Path) -> list[Sample]:
     for number in range(COUNT):
         mask = np.zeros((24 + 3 * number, 40 - 2 * number), bool)
         mask[5 + number : 9 + number] = True
-        noisy = np.clip(np.where(mask, 0.5, 0.2) + generator.normal(0, 0.15, mask.shape), 0, 1)
+        level = (0.2, 0.4)[number % 2]  # so that each rank, alone, would choose another threshold
+        noisy = np.clip(level + 0.3 * mask + generator.normal(0, 0.1, mask.shape), 0, 1)
         Image.fromarray((noisy * 255).astype(np.uint8)).save(folder / f"image{number}.png")
         Image.fromarray(mask).save(folder / f"mask{number}.png")
         paths = folder / f"image{number}.png", MaskFile(folder / f"mask{number}.png")
@@ -96,6 +97,7 @@ def main(folder: Path, rank: int, world: int) -> None:
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world, timeout=timedelta(seconds=30))
     samples = write_samples(folder / f"samples{rank}")
     results = [evaluate_here(samples, RunDir(folder / f"run{size}"), size) for size in (1, 2)]
+    evaluate_here(samples, RunDir(folder / f"own{rank}"), 1)  # each rank with a folder of its own: who writes what
     (folder / f"rank{rank}.json").write_text(json.dumps(results))
     dist.barrier()
     dist.destroy_process_group()

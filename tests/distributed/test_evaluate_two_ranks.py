@@ -52,9 +52,11 @@ def test_rows_and_threshold_of_two_ranks_equal_those_of_one(both_ranks, alone, b
         assert rank[batch_size - 1]["threshold"] == expected["threshold"]
 
 
-def test_the_threshold_was_a_choice_and_not_the_default(alone):
-    assert alone[0]["threshold"] != 0.5
-    assert alone[0]["threshold"] == alone[1]["threshold"]
+def test_the_common_threshold_is_not_what_each_rank_would_choose_for_itself(folder, alone):
+    worker = runpy.run_path(str(WORKER))
+    samples = worker["write_samples"](folder / "parts")
+    own = [worker["evaluate_here"](samples[rank::2], RunDir(folder / f"part{rank}"), 1) for rank in range(2)]
+    assert len({own[0]["threshold"], own[1]["threshold"], alone[0]["threshold"]}) == 3
 
 
 def test_both_ranks_make_equal_calls_although_five_samples_do_not_divide(both_ranks, alone):
@@ -79,3 +81,9 @@ def test_the_run_holds_every_row_and_every_mask_once(folder, both_ranks):
         name = f"eye{number}"
         assert run.prediction_file("val", name).read_bytes() == one.prediction_file("val", name).read_bytes()
     assert len(list(run.prediction_file("val", "eye0").parent.iterdir())) == 5
+
+
+def test_each_rank_writes_its_own_masks_and_only_the_first_writes_scores(folder):
+    stored = [{path.name for path in (folder / f"own{rank}").rglob("*") if path.is_file()} for rank in range(2)]
+    assert stored[0] == {"scores.jsonl", "summary.json", "observer2.jsonl", "eye0.png", "eye2.png", "eye4.png"}
+    assert stored[1] == {"eye1.png", "eye3.png"}

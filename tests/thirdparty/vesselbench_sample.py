@@ -23,11 +23,15 @@ def collate(examples):
     return {"image": torch.from_numpy(images / np.float32(255)), "mask": torch.from_numpy(masks).float()}
 
 
+class PixelwiseConfig(BaseModel):
+    kernel_size: int = 9
+
+
 class PixelwiseModel:
-    name, Config = "pixelwise", BaseModel
+    name, Config = "pixelwise", PixelwiseConfig
 
     def build(self, config, task):
-        return Pixelwise(3, 1, kernel_size=9, padding=4)
+        return Pixelwise(3, 1, config.kernel_size, padding="same")
 
     def collator(self, config, task):
         return collate

@@ -44,7 +44,7 @@ RECORD = {
     "command": "vesselbench train unet",
 }
 
-Values = Mapping[str, float | None | Mapping[str, float | None]]
+Values = Mapping[str, float | Mapping[str, float | None] | None]
 WriteRun = Callable[..., RunDir]
 
 
@@ -61,6 +61,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         primary: str = "dice",
         fingerprint: str = FINGERPRINT,
         train: tuple[str, ...] = ("t1", "t2"),
+        val: tuple[str, ...] = ("v1",),
         test: tuple[str, ...] | None = None,
         config: Mapping[str, Any] | None = None,
         summary: Mapping[str, Any] | None = None,
@@ -88,7 +89,9 @@ def write_run(tmp_path: Path) -> WriteRun:
         plain = Recipe(name=recipe, model={"name": "unet"})
         write_text(run.config, dump_recipe(Recipe.model_validate(merge(plain.model_dump(mode="json"), config or {}))))
         run.update(**{**RECORD, "recipe": recipe, "split_fingerprint": fingerprint, **record})
-        run.write_split(Split("phantom", 0, {"train": train, "val": ("v1",), "test": test or tuple(values)}, fingerprint))
+        run.write_split(
+            Split("phantom", 0, {"train": train, "val": val, "test": test or tuple(values)}, fingerprint)
+        )
         rows = rows_of(values)
         metrics = list(rows[0].values)
         weights = f"{recipe}-{run.path.name}".encode().hex()

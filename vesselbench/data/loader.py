@@ -27,7 +27,9 @@ def accumulation(train: TrainConfig, world: int) -> tuple[int, int]:
 
     Raises UserError, with the nearest values that work, when ``train.batch_size`` is not their product with `world`.
     """
-    micro = train.micro_batch if train.micro_batch is not None else max(1, train.batch_size // world)
+    if train.micro_batch is None and train.batch_size % world == 0:
+        return train.batch_size // world, 1
+    micro = train.micro_batch or 1
     unit = micro * world
     if train.batch_size % unit == 0:
         return micro, train.batch_size // unit
@@ -77,8 +79,11 @@ def train_batches(
 
 def _by_step(loader: DataLoader[Batch | UserError], steps: range, count: int) -> Iterator[tuple[int, list[Batch]]]:
     batches = iter(loader)
-    for step in steps:
-        yield step, [_checked(next(batches)) for _ in range(count)]
+    try:
+        for step in steps:
+            yield step, [_checked(next(batches)) for _ in range(count)]
+    finally:
+        del batches  # ends the workers now: an error's traceback would keep this frame, and them, alive
 
 
 class MicroBatches(Dataset["Batch | UserError"]):

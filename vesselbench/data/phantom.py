@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -11,20 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from pydantic import Field, model_validator
-from scipy.ndimage import label
 
 from vesselbench.config import Settings
-from vesselbench.data.drawing import draw_image, make_style
 from vesselbench.data.formats.coco import Coco
-from vesselbench.data.masks import decode, encode_rle, to_uncompressed
-from vesselbench.data.tree import Branch, grow_tree, outline
 from vesselbench.errors import UserError
 from vesselbench.recipes import validate_options
-from vesselbench.types import BoolMask, Polygons, Rle, Sample
+from vesselbench.types import Sample
 
+log = logging.getLogger(__name__)
 DRAWING = 1
 """Version of the drawing: raise it with every change of a pixel or a point, so that old caches are not used."""
 _COCO = {"group_key": "patient", "categories": ["vessel"], "prompts": {"vessel": "blood vessel"}}
@@ -98,90 +94,25 @@ def _cache() -> Path:
 
 def _draw_whole(folder: Path, chosen: PhantomOptions) -> None:
     """Draw into a temporary folder and rename it, so that the data set is complete or absent."""
+    from vesselbench.data.phantom_files import draw_data_set  # imports scipy, 0.3 s that only drawing is worth
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise UserError(
-            f"cannot write below {folder.parent}: {error.strerror}", "set data.root or XDG_CACHE_HOME to a free folder"
+            f"cannot write below {folder.parent}: {error.strerror or error}",
+            "set data.root or XDG_CACHE_HOME to a free folder",
         ) from error
     try:
+        log.info("drawing %d synthetic images into %s (once)", chosen.images, folder)
         draw_data_set(temporary, chosen)
         temporary.chmod(0o755)
         temporary.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # else another process was faster, and drew the same bytes
-            raise UserError(f"cannot write {folder}: {error.strerror}", "free space, or set data.root") from error
+            raise UserError(
+                f"cannot write {folder}: {error.strerror or error}", "free space, or set data.root"
+            ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def draw_data_set(folder: Path, chosen: PhantomOptions) -> None:
-    """Write images/*.png and annotations.json into the existing `folder`."""
-    (folder / "images").mkdir()
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for index in range(chosen.images):
-        patient = index // chosen.per_group
-        style = make_style(
-            np.random.default_rng([chosen.seed, 1, patient]), chosen.contrast, chosen.noise, chosen.trees
-        )
-        rng = np.random.default_rng([chosen.seed, 0, index])
-        widths = (chosen.min_width, chosen.max_width)
-        trees = [grow_tree(rng, chosen.size, widths) for _ in range(style.trees)]
-        pixels = draw_image(rng, chosen.size, style, trees, chosen.max_width, chosen.clutter)
-        name = f"patient{patient:03d}_{index % chosen.per_group}.png"
-        Image.fromarray(pixels).save(folder / "images" / name)
-        shapes = [Polygons(tuple(outline(branch) for branch in tree), (chosen.size, chosen.size)) for tree in trees]
-        masks = [decode((shape,), (chosen.size, chosen.size), name) for shape in shapes]
-        images.append(
-            {
-                "id": index,
-                "file_name": name,
-                "width": chosen.size,
-                "height": chosen.size,
-                "patient": f"patient{patient:03d}",
-                "crossings": _crossings(masks),
-            }
-        )
-        for tree, shape, mask in zip(trees, shapes, masks, strict=True):
-            annotations.append(_annotation(len(annotations), index, tree, shape, mask))
-    document = {
-        "info": {"description": "synthetic vessel trees", "drawing": DRAWING, "options": chosen.model_dump()},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "vessel"}],
-    }
-    (folder / "annotations.json").write_text(json.dumps(document) + "\n", encoding="utf-8")
-
-
-def _annotation(number: int, image: int, tree: list[Branch], shape: Polygons, mask: BoolMask) -> dict[str, Any]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = [int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1] if mask.any() else [0] * 4
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": 1,
-        "segmentation": _segmentation(image, shape, mask),
-        "area": int(mask.sum()),
-        "bbox": box,
-        "iscrowd": 0,
-        "attributes": {"widths": [round(float(branch.widths.mean()), 2) for branch in tree]},
-    }
-
-
-def _segmentation(image: int, shape: Polygons, mask: BoolMask) -> Any:
-    if image % 2 == 0:
-        return [list(part) for part in shape.parts]
-    rle = encode_rle(mask) if image % 4 == 1 else to_uncompressed(encode_rle(mask))
-    return {"size": list(rle.size), "counts": _counts(rle)}
-
-
-def _counts(rle: Rle) -> str | list[int]:
-    return rle.counts.decode("ascii") if isinstance(rle.counts, bytes) else list(rle.counts)
-
-
-def _crossings(masks: list[BoolMask]) -> int:
-    """Connected regions where two trees overlap."""
-    pairs = [(a, b) for index, a in enumerate(masks) for b in masks[index + 1 :]]
-    return sum(int(label(a & b, np.ones((3, 3)))[1]) for a, b in pairs)

@@ -97,6 +97,7 @@ def _finish(scores: Scores, summary: dict[str, Any], rows: _Rows) -> None:
         summary["observer2"] = {"images": len(observer), "metrics": metric_summaries(observer, rows.metrics)}
     if rows.run is None or rank() != 0:
         return
+    rows.run.observer_file(rows.set_name).unlink(missing_ok=True)  # an earlier evaluation's, perhaps of other images
     if observer:
         write_jsonl(rows.run.observer_file(rows.set_name), (asdict(row) for row in observer))
     rows.run.write_scores(scores, summary)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from vesselbench.config import Recipe
+from vesselbench.data.loader import Collate, make_batch
 from vesselbench.errors import UserError
 from vesselbench.model import SegmentationModule, batch_to, build_model, load_trained
 from vesselbench.plugins import Catalogue
@@ -17,13 +18,10 @@ from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.types import Batch, Example, Prediction, Task
 
 Predict = Callable[[list[Example]], list[Prediction]]
-"""One Prediction per Example, in the same order. Where it has an attribute `device`, the summary names it."""
-Collate = Callable[[list[Example]], dict[str, Any]]
+"""One Prediction per Example, in the same order.
 
-
-def make_batch(examples: list[Example], collate: Collate) -> Batch:
-    """Examples as one Batch; the plugin's collator makes its inputs (CPU)."""
-    return Batch([example.sample.id for example in examples], [example.size for example in examples], collate(examples))
+Where it, or the object whose method it is, has an attribute `device`, the summary names that.
+"""
 
 
 def to_predictions(batch: Batch, outputs: Sequence[torch.Tensor]) -> list[Prediction]:

@@ -108,7 +108,7 @@ def _outlined(picture: Rgb, field: BoolMask | None) -> Rgb:
     """Draw the inner edge of the field of view, wide enough to survive the later reduction."""
     if field is None:
         return picture
-    width = max(1, round(max(field.shape) / SIDE))
+    width = max(1, round(1.5 * max(field.shape) / SIDE))
     inner = field.copy()
     for _ in range(width):
         padded = np.pad(inner, 1, constant_values=False)

@@ -43,7 +43,7 @@ THEMES = (LIGHT, DARK)
 def plot_scores(comparison: Comparison, theme: Theme) -> bytes:
     """Every image's primary score, a line from run to run, and the mean of each run. PNG."""
     runs, metric = comparison.runs, comparison.primary
-    figure, axes = _blank(theme, (5.4, 4.4))
+    figure, axes = _blank(theme, (5.0, 4.2))
     table = np.array([[np.nan if v is None else v for v in run.values(metric)] for run in runs], dtype=np.float64)
     places = np.arange(len(runs))
     faint = float(np.clip(8 / len(comparison.images), 0.06, 0.55))
@@ -63,10 +63,12 @@ def plot_scores(comparison: Comparison, theme: Theme) -> bytes:
             axes.axhline(observed, color=theme.ink, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             axes.annotate(
                 f"second observer {words.score(observed)}",
-                (-0.42, observed),
+                (0.5 if len(runs) > 1 else 0.3, observed),
                 color=theme.ink,
                 fontsize=9,
                 va="bottom",
+                ha="center",
+                bbox={"facecolor": theme.page, "edgecolor": "none", "alpha": 0.75, "pad": 1},
             )
     axes.set_xlim(-0.45, len(runs) - 0.45 + 0.15)
     axes.set_xticks(places, [_shortened(run.label) for run in runs])
@@ -86,7 +88,7 @@ def plot_differences(comparison: Comparison, pair: Pair, theme: Theme) -> bytes:
     ]
     both.sort()
     height = float(np.clip(1.5 + 0.19 * len(both), 3.2, 8.0)) if len(both) <= MANY else 6.0
-    figure, axes = _blank(theme, (5.4, height))
+    figure, axes = _blank(theme, (5.0, height))
     values, rows = np.array([value for value, _ in both]), np.arange(len(both))
     colours = [
         _side(v, comparison.directions[metric], labels.index(pair.a), labels.index(pair.b), theme) for v in values
@@ -120,6 +122,7 @@ def _draw_mean(axes: Axes, pair: Pair, metric: str, top: int, theme: Theme) -> N
         fontsize=9.5,
         fontweight="bold",
         color=theme.ink,
+        bbox={"facecolor": theme.page, "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
     axes.set_ylim(-1, place + 1.4 + 0.05 * top)
 

@@ -112,7 +112,7 @@ def _view(shown: Shown, panels: list[Panel], plots: list[Plot], unranked: int, p
     comparison = shown.comparison
     unlike, shared = tables.setting_tables(comparison)
     return {
-        "title": " against ".join(run.label for run in comparison.runs),
+        "title": (" against " if len(comparison.runs) == 2 else ", ").join(run.label for run in comparison.runs),
         "comparison": comparison,
         "verdict": verdict(comparison),
         "heroes": _heroes(comparison),

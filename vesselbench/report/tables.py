@@ -45,7 +45,7 @@ def score_table(comparison: Comparison) -> Table:
     rows = []
     for run in comparison.runs:
         cells = [
-            _score_cell(run.values(metric), _is_best(means[metric], run.label, comparison, metric))
+            _score_cell(run.values(metric), _is_best(means[metric], run.label, comparison.directions[metric]))
             for metric in metrics
         ]
         rows.append((Cell(run.label, f"threshold {run.scores.threshold:g}"), *cells))
@@ -63,12 +63,13 @@ def _score_cell(values: Sequence[float | None], best: bool) -> Cell:
     return Cell(words.or_absent(mean_of(values), words.score), f"median {median}{without}", best)
 
 
-def _is_best(means: Mapping[str, float | None], label: str, comparison: Comparison, metric: str) -> bool:
+def _is_best(means: Mapping[str, float | None], label: str, better: str) -> bool:
+    """Whether the mean reads as the best one; means that are printed alike are marked alike."""
     known = [mean for mean in means.values() if mean is not None]
-    if len(means) < 2 or not known:
+    mean = means[label]
+    if len(means) < 2 or mean is None:
         return False
-    best = max(known) if comparison.directions[metric] == "higher" else min(known)
-    return means[label] == best
+    return words.score(mean) == words.score(max(known) if better == "higher" else min(known))
 
 
 def difference_table(pair: Pair, primary: str) -> Table:
@@ -78,26 +79,27 @@ def difference_table(pair: Pair, primary: str) -> Table:
         "mean difference",
         "95 % interval",
         "Wilcoxon p",
-        "better / equal / worse",
+        f"{pair.a} better / equal / worse",
         "images / groups",
         "outcome",
     )
-    return Table(columns, tuple(_difference_row(metric, primary) for metric in pair.metrics.values()))
+    return Table(columns, tuple(_difference_row(pair, metric, primary) for metric in pair.metrics.values()))
 
 
-def _difference_row(metric: PairedMetric, primary: str) -> tuple[Cell, ...]:
+def _difference_row(pair: Pair, metric: PairedMetric, primary: str) -> tuple[Cell, ...]:
     shift = f"Hodges–Lehmann {words.change(metric.hodges_lehmann)}" if metric.hodges_lehmann is not None else ""
     left_out = f"{metric.left_out} left out" if metric.left_out else ""
+    test, leads = metric.test, metric.metric == primary
     counts = f"{metric.tally.wins} / {metric.tally.ties} / {metric.tally.losses}"
-    outcome = Cell(metric.judgement, "primary metric", True) if metric.metric == primary else Cell("not judged")
+    said = f"{pair.a} is {metric.judgement}" if metric.judgement in ("better", "worse") else metric.judgement
     return (
-        Cell(metric.metric, f"{metric.better} is better", metric.metric == primary),
+        Cell(metric.metric, f"{metric.better} is better", leads),
         Cell(words.or_absent(metric.difference, words.change), shift),
         Cell(words.bounds(metric.interval)),
-        Cell(words.ABSENT if metric.test is None else words.probability(metric.test.p)),
+        Cell(words.ABSENT) if test is None else Cell(words.probability(test.p), test.note if leads else ""),
         Cell(counts, left_out),
         Cell(f"{metric.images} / {metric.groups}"),
-        outcome,
+        Cell(said, "primary metric", True) if leads else Cell("not judged"),
     )
 
 

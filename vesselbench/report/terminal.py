@@ -1,6 +1,9 @@
-"""The comparison as one table for the terminal."""
+"""The comparison as one table for the terminal, 80 columns wide for two runs."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -13,52 +16,64 @@ from vesselbench.report.tables import Cell, score_table
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """Means and medians, costs beside them, and below the differences of every pair with their intervals."""
-    groups = len(set(comparison.groups))
+    """A column per run, a row per metric (mean, median below) and per cost; the second observer is a column as well.
+
+    The differences of two runs are the last column; those of more pairs stand under the table.
+    """
+    several = len(comparison.pairs) > 1
+    lines = ["mean, median below; difference: mean and 95 % interval over groups"]
+    if several:
+        lines = ["mean, median below", *_difference_lines(comparison)]
     table = Table(
-        title=f"{comparison.set_name} set: {len(comparison.images)} images of {groups} groups",
-        caption="mean (median) over images; differences: mean [95 % interval over groups]",
+        title=f"{comparison.set_name} set: {len(comparison.images)} images of {len(set(comparison.groups))} groups",
+        caption="\n".join(lines),
         title_justify="left",
         caption_justify="left",
     )
     scores = score_table(comparison)
-    table.add_column("run", no_wrap=False)
-    for name in scores.columns[1:]:
-        table.add_column(name, justify="right")
-    for name in ("parameters", "training", "s/step", "images/s"):
-        table.add_column(name, justify="right")
-    costs = [_cost_cells(run) for run in comparison.runs]
-    for number, row in enumerate(scores.rows):
-        observer = number >= len(comparison.runs)
-        table.add_row(
-            Text(row[0].text),
-            *(_score_text(cell) for cell in row[1:]),
-            *(("",) * 4 if observer else costs[number]),
-        )
-    if comparison.pairs:
-        table.add_section()
-    for pair in comparison.pairs:
-        table.add_row(Text(f"{pair.a} − {pair.b}"), *_difference_texts(pair), *("",) * 4)
+    pairs = () if several else comparison.pairs
+    table.add_column("", no_wrap=True)
+    for row in scores.rows:
+        table.add_column(Text(row[0].text), justify="right")
+    for pair in pairs:
+        table.add_column(Text(f"{pair.a} − {pair.b}"), justify="right", no_wrap=True)
+    for place, metric in enumerate(scores.columns[1:], 1):
+        texts = [_score_text(row[place]) for row in scores.rows]
+        table.add_row(Text(metric), *texts, *(_difference_text(pair, list(pair.metrics)[place - 1]) for pair in pairs))
+    table.add_section()
+    blanks = [""] * (comparison.observer2 is not None) + [""] * len(pairs)
+    for name, values in _cost_lines(comparison.runs):
+        table.add_row(Text(name), *(Text(value) for value in values), *blanks)
     return table
 
 
 def _score_text(cell: Cell) -> Text:
     text = Text(cell.text, style="bold" if cell.strong else "")
-    return text.append(f"\n({cell.note.removeprefix('median ')})", style="dim not bold")
+    return text.append(f"\n{cell.note.removeprefix('median ')}", style="dim not bold")
 
 
-def _cost_cells(run: Contender) -> tuple[str, ...]:
-    return (
-        words.amount(run.costs.parameters_total),
-        words.or_absent(run.costs.train_seconds, words.duration),
-        words.or_absent(run.costs.seconds_per_step, words.rate),
-        words.or_absent(run.costs.images_per_second, words.rate),
-    )
+def _difference_text(pair: Pair, metric: str) -> Text:
+    paired = pair.metrics[metric]
+    text = Text(words.or_absent(paired.difference, words.change))
+    return text.append(f"\n{words.bounds(paired.interval)}", style="dim")
 
 
-def _difference_texts(pair: Pair) -> list[Text]:
-    texts = []
-    for metric in pair.metrics.values():
-        text = Text(words.or_absent(metric.difference, words.change))
-        texts.append(text.append(f"\n{words.bounds(metric.interval)}", style="dim"))
-    return texts
+def _difference_lines(comparison: Comparison) -> list[str]:
+    paired = [(pair, pair.metrics[comparison.primary]) for pair in comparison.pairs]
+    return [
+        f"{comparison.primary}, {pair.a} − {pair.b}: {words.or_absent(metric.difference, words.change)} "
+        f"{words.bounds(metric.interval)}, {metric.judgement}"
+        for pair, metric in paired
+    ]
+
+
+def _cost_lines(runs: Sequence[Contender]) -> list[tuple[str, list[str]]]:
+    empty = [Counter(row.case for row in run.scores.rows)["empty_prediction"] for run in runs]
+    return [
+        ("no vessel found", [str(count) for count in empty]),
+        ("parameters", [words.amount(run.costs.parameters_total) for run in runs]),
+        ("trainable", [words.amount(run.costs.parameters_trainable) for run in runs]),
+        ("training time", [words.or_absent(run.costs.train_seconds, words.duration) for run in runs]),
+        ("time per step", [words.or_absent(run.costs.seconds_per_step, words.duration) for run in runs]),
+        ("images/s", [words.or_absent(run.costs.images_per_second, words.rate) for run in runs]),
+    ]

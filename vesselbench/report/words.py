@@ -23,8 +23,9 @@ def score(value: float) -> str:
 
 
 def change(value: float) -> str:
-    """A difference with its sign."""
-    return f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}"
+    """A difference with its sign; one that rounds to nothing has none."""
+    shown = f"{value:+.3f}" if abs(value) < 10 else f"{value:+.1f}"
+    return shown[1:] if float(shown) == 0 else shown
 
 
 def bounds(interval: Interval) -> str:
@@ -35,8 +36,8 @@ def bounds(interval: Interval) -> str:
 
 
 def probability(p: float) -> str:
-    """Two significant digits; below 0.0001 only that."""
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+    """Three significant digits; below 0.0001 only that."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.3g}"
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pluggy
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from vesselbench.data.formats.coco import Coco
@@ -19,6 +20,10 @@ from vesselbench.hookspecs import DatasetFormat
 from vesselbench.plugins import Catalogue, Table
 
 SaveImage = Callable[..., Path]
+
+# On a loaded machine a slow example says nothing about the code; what must be bounded sets a deadline of its own.
+settings.register_profile("data", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("data")
 
 
 @pytest.fixture(scope="session")

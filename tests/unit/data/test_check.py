@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,23 +39,25 @@ def test_every_broken_sample_is_an_error_and_none_stops_the_check(samples: list[
     assert all(finding.cure for finding in findings)
 
 
+def constant(path: Path, value: int) -> MaskFile:
+    Image.fromarray(np.full(SIZE, value, dtype=np.uint8)).save(path)
+    return MaskFile(path)
+
+
 @pytest.mark.parametrize(
-    ("code", "severity", "change"),
+    ("code", "severity", "changes"),
     [
-        ("empty-mask", "warning", lambda sample, folder: replace(sample, mask=())),
-        ("no-annotation", "error", lambda sample, folder: replace(sample, mask=None)),
-        ("full-mask", "warning", lambda sample, folder: replace(sample, mask=folder("full", 1))),
-        ("outside-fov", "warning", lambda sample, folder: replace(sample, fov=folder("fov", 0))),
+        ("empty-mask", "warning", {"mask": 0}),
+        ("no-annotation", "error", {"mask": None}),
+        ("full-mask", "warning", {"mask": 1}),
+        ("outside-fov", "warning", {"fov": 0}),
     ],
 )
 def test_odd_masks_are_found(
-    samples: list[Sample], tmp_path: Path, code: str, severity: str, change: Callable[..., Sample]
+    samples: list[Sample], tmp_path: Path, code: str, severity: str, changes: dict[str, int | None]
 ) -> None:
-    def constant(name: str, value: int) -> MaskFile:
-        Image.fromarray(np.full(SIZE, value, dtype=np.uint8)).save(tmp_path / f"{name}.png")
-        return MaskFile(tmp_path / f"{name}.png")
-
-    findings = check_samples([change(samples[0], constant), *samples[1:]])
+    files = {key: None if value is None else constant(tmp_path / "m.png", value) for key, value in changes.items()}
+    findings = check_samples([replace(samples[0], **files), *samples[1:]])
     assert [(finding.code, finding.severity) for finding in findings] == [(code, severity)]
 
 

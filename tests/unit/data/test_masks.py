@@ -123,7 +123,7 @@ def test_malformed_polygons_are_refused_with_their_index(part: tuple[float, ...]
     assert words in caught.value.message
 
 
-@settings(deadline=2000)
+@settings(deadline=10_000)
 @given(st.lists(st.floats(), max_size=14))
 def test_any_numbers_as_a_polygon_are_refused_or_decoded_in_bounded_time(numbers: list[float]) -> None:
     try:

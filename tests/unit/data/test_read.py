@@ -71,7 +71,7 @@ def test_an_unknown_format_names_the_nearest(tmp_path: Path, catalogue: Catalogu
 
 
 def test_an_unknown_option_names_the_nearest(paired_folder: Path, catalogue: Catalogue) -> None:
-    with pytest.raises(UserError, match="unknown key 'data.options.mask'") as caught:
+    with pytest.raises(UserError, match=r"unknown key 'data\.options\.mask'") as caught:
         read_samples(pairs(paired_folder, options={"mask": "masks"}), catalogue)
     assert "masks" in caught.value.hint
 

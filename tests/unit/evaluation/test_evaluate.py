@@ -105,9 +105,12 @@ def test_the_second_observer_is_scored_as_a_prediction(catalogue, write_samples,
     assert result.summary["observer2"]["metrics"]["dice"]["mean"] == pytest.approx(0.75, abs=1e-6)
 
 
-def test_without_a_second_observer_none_is_written(catalogue, write_samples, tmp_path):
+def test_without_a_second_observer_none_is_stored_and_an_earlier_one_goes(catalogue, write_samples, tmp_path):
     run = RunDir.new(tmp_path, "grey")
-    result = evaluate(grey, write_samples(2), FIXED, catalogue, run=run, weights_sha256="a" * 64, **KNOWN)
+    stored = {"run": run, "weights_sha256": "a" * 64}
+    evaluate(grey, write_samples(2, observers=True), FIXED, catalogue, **stored, **KNOWN)
+    assert run.observer_file("val").exists()
+    result = evaluate(grey, write_samples(2), FIXED, catalogue, **stored, **KNOWN)
     assert not run.observer_file("val").exists()
     assert "observer2" not in result.summary
 

@@ -1,0 +1,129 @@
+"""What stands in the tables, and in the terminal's."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from vesselbench.compare import compare
+from vesselbench.report import comparison_record, tables, terminal_table, write_comparison
+
+TWO = {"x": {"dice": 0.9, "hd": 4.0}, "y": {"dice": 0.7, "hd": None}}
+GROUPS = {"x": "p1", "y": "p2"}
+
+
+def texts(table, column=None):
+    return {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
+
+
+def printed(comparison, width=80):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(terminal_table(comparison))
+    return console.file.getvalue()
+
+
+def test_scores_are_means_with_medians_and_the_count_of_those_without(write_run):
+    table = tables.score_table(compare([write_run("a", TWO, GROUPS)]))
+    (row,) = table.rows
+    assert table.columns == ("run", "dice ↑", "hd ↑")
+    assert [cell.text for cell in row] == ["a", "0.800", "4.000"]
+    assert [cell.note for cell in row] == ["threshold 0.4", "median 0.800", "median 4.000, 1 without"]
+
+
+def test_the_best_mean_stands_out_and_so_does_one_that_reads_the_same(write_run):
+    runs = [write_run(name, {"x": mean}) for name, mean in (("a", 0.90001), ("b", 0.9), ("c", 0.8))]
+    marked = [row[1].strong for row in tables.score_table(compare(runs)).rows]
+    assert marked == [True, True, False]
+
+
+def test_where_lower_is_better_the_lowest_stands_out(write_run):
+    runs = [write_run(name, {"x": mean}, better="lower") for name, mean in (("a", 0.9), ("b", 0.2))]
+    table = tables.score_table(compare(runs))
+    assert [row[1].strong for row in table.rows] == [False, True]
+    assert table.columns[1] == "dice ↓"
+
+
+def test_the_second_observer_is_the_last_row(write_run):
+    runs = [write_run(name, {"x": 0.9}, observer2={"x": 0.77}) for name in "ab"]
+    assert texts(tables.score_table(compare(runs)))["second observer"] == ["0.770"]
+
+
+def test_differences_say_interval_p_counts_and_the_outcome_of_the_primary_metric_only(write_run):
+    runs = [
+        write_run("a", TWO, GROUPS),
+        write_run("b", {"x": {"dice": 0.8, "hd": 4}, "y": {"dice": 0.6, "hd": 4}}, GROUPS),
+    ]
+    comparison = compare(runs)
+    rows = texts(tables.difference_table(comparison.pairs[0], "dice"))
+    assert rows["dice"] == ["+0.100", "[+0.100, +0.100]", "0.5", "2 / 0 / 0", "2 / 2", "a is better"]
+    assert rows["hd"][1] == "all images belong to one group, so nothing says how groups differ"
+    assert rows["hd"][-1] == "not judged"
+
+
+def test_empty_masks_are_counted_by_case(write_run):
+    cases = {"x": "empty_prediction", "y": "both_empty"}
+    rows = texts(tables.case_table(compare([write_run("a", TWO, GROUPS, cases=cases)])))
+    assert rows == {"a": ["0", "1", "1", "0"]}
+
+
+def test_costs_show_what_was_measured_and_a_dash_for_what_was_not(write_run):
+    rows = texts(tables.cost_table(compare([write_run("a", TWO, GROUPS)])))
+    assert rows["training time"] == ["2 min 0 s"]
+    assert rows["peak memory"] == ["–"]
+    assert rows["trainable parameters"] == ["400 k (100.0%)"]
+    assert rows["steps × samples per step"] == ["200 × 4"]
+
+
+def test_settings_are_divided_into_those_that_differ_and_those_shared(write_run):
+    a = write_run("a", TWO, GROUPS, config={"train": {"lr": 0.01}})
+    b = write_run("b", TWO, GROUPS, config={"model": {"width": 8}})
+    unlike, shared = tables.setting_tables(compare([a, b]))
+    assert texts(unlike) == {"train.lr": ["0.01", "0.001"], "model.width": ["–", "8"]}
+    assert texts(shared)["train.augment.flip"] == ["true"]
+
+
+def test_origins_show_hashes_threshold_and_start(write_run):
+    run = write_run("a", TWO, GROUPS, base_weights={"/home/someone/base.safetensors": "0" * 64})
+    rows = texts(tables.origin_table(compare([run])))
+    assert rows["started from"] == ["base.safetensors"]
+    assert rows["threshold"] == ["0.4 (from validation)"]
+    assert rows["run folder"] == [f"a/{run.path.name}"]
+
+
+def test_the_terminal_table_of_two_runs_fits_80_columns_and_cuts_nothing(write_run):
+    values = {"x": {"dice": 0.9, "pixel_accuracy": 0.99}, "y": {"dice": 0.7, "pixel_accuracy": 0.97}}
+    runs = [write_run(name, values, GROUPS, observer2=values) for name in ("sa2va", "unet")]
+    text = printed(compare(runs))
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    for word in ("test set: 2 images of 2 groups", "pixel_accuracy ↑", "sa2va − unet", "[0.000, 0.000]", "observer"):
+        assert word in text
+
+
+def test_the_terminal_table_of_three_runs_lists_every_pair_below(write_run):
+    runs = [write_run(name, {"x": mean, "y": mean}, GROUPS) for name, mean in (("a", 0.9), ("b", 0.8), ("c", 0.7))]
+    text = printed(compare(runs))
+    assert "dice, a − c: +0.200 [+0.200, +0.200], better" in text
+    assert text.count(" − ") == 3
+
+
+def test_markup_in_a_name_is_printed_not_obeyed(write_run):
+    assert "[red]a" in printed(compare([write_run("[red]a", TWO, GROUPS)]))
+
+
+def test_the_record_is_json_and_holds_every_image(write_run, tmp_path):
+    comparison = compare([write_run("a", TWO, GROUPS), write_run("b", TWO, GROUPS)])
+    write_comparison(comparison, tmp_path / "comparison.json")
+    record = json.loads((tmp_path / "comparison.json").read_text())
+    assert record == json.loads(json.dumps(comparison_record(comparison)))
+    assert record["images"][1] == {
+        "id": "y",
+        "group": "p2",
+        "values": {"a": {"dice": 0.7, "hd": None}, "b": {"dice": 0.7, "hd": None}},
+    }
+    assert record["pairs"][0]["metrics"]["dice"]["interval"] == {"low": 0.0, "high": 0.0, "reason": ""}
+    assert record["runs"][0]["metrics"]["hd"]["none"] == 1
+    assert record["runs"][0]["metrics"]["dice"]["mean"] == pytest.approx(0.8)
