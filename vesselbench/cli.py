@@ -109,11 +109,12 @@ def report(
 @data_app.command("check")
 def data_check(name: Name, overrides: Overrides = None, config: Files = None, as_json: AsJson = False) -> None:
     """Read every image and annotation of a recipe's data set; exit 1 when something is wrong."""
-    from vesselbench.data.check import check_data
+    from vesselbench.data.check import check_samples
+    from vesselbench.data.read import read_samples
     from vesselbench.tables import findings_table
 
     with session() as (catalogue, watch):
-        findings = check_data(recipe_of(name, config, overrides, catalogue, watch).data, catalogue)
+        findings = check_samples(read_samples(recipe_of(name, config, overrides, catalogue, watch).data, catalogue))
     emit([asdict(finding) for finding in findings] if as_json else findings_table(findings))
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(1)
@@ -210,10 +211,10 @@ def recipe_of(
 def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
     """The table, the verdict in a sentence, and where the report is."""
     from vesselbench.compare import verdict
-    from vesselbench.report import terminal_table
+    from vesselbench.report import comparison_record, terminal_table
 
     if as_json:
-        emit({**asdict(comparison), "verdict": verdict(comparison), "report": str(page)})
+        emit({**comparison_record(comparison), "report": str(page)})
         return
     emit(terminal_table(comparison))
     typer.echo(verdict(comparison))

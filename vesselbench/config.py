@@ -20,9 +20,9 @@ class SplitConfig(Settings):
     seed: int = 0
     """Shuffles the groups before they are dealt out."""
     val: float | list[str] = 0.15
-    """Share of the groups for validation, or the names of the groups."""
+    """Share of all groups for validation, or the names of the groups."""
     test: float | list[str] = 0.2
-    """Share of the groups for testing, or the names of the groups."""
+    """Share of all groups for testing, or the names of the groups."""
     file: Path | None = None
     """A split.json (of an earlier run, say) to use as it is instead."""
 
@@ -54,35 +54,35 @@ class AugmentConfig(Settings):
     """Random changes of training examples, the same for every model; seeded by (seed, epoch, sample)."""
 
     crop: int | None = None
-    """Side of a random square crop in pixels; None: the whole image."""
+    """Side of a random square crop in pixels; a side of the image that is shorter stays whole. None: no crop."""
     flip: bool = True
     """Mirror left-right and top-bottom, each with probability one half."""
     rotate: bool = True
     """Rotate by a random multiple of 90 degrees."""
-    brightness: float = Field(0.1, ge=0, le=1)
+    brightness: float = Field(default=0.1, ge=0, le=1)
     """Largest shift of the grey values, as a share of the full range."""
-    contrast: float = Field(0.2, ge=0, lt=1)
+    contrast: float = Field(default=0.2, ge=0, lt=1)
     """Largest relative change of contrast around the image's mean."""
 
 
 class TrainConfig(Settings):
     """One optimizer step is one step everywhere: in logs, schedules and checkpoint names."""
 
-    steps: int = Field(200, ge=1)
+    steps: int = Field(default=200, ge=1)
     """Optimizer steps."""
-    batch_size: int = Field(4, ge=1)
+    batch_size: int = Field(default=4, ge=1)
     """Samples per optimizer step, over all processes."""
-    micro_batch: int | None = Field(None, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
     """Samples per process and forward pass; None: as many as make one micro-batch per step."""
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(default=1e-3, gt=0)
     """Peak learning rate of AdamW."""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's decay rates of the two moments."""
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay; biases, norms and other one-dimensional parameters get none."""
-    clip: float = Field(1.0, ge=0)
+    clip: float = Field(default=1.0, ge=0)
     """Largest gradient norm; 0: no clipping."""
-    warmup: float = Field(0.05, ge=0, lt=1)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps in which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "poly", "constant"] = "cosine"
     """Course of the learning rate after the warm-up, down to 0 for cosine and poly (power 0.9)."""
@@ -92,21 +92,21 @@ class TrainConfig(Settings):
     """Arithmetic of forward and backward; the optimizer's copy is always fp32."""
     seed: int = 42
     """Weights, order and augmentation follow from it."""
-    log_every: int = Field(10, ge=1)
+    log_every: int = Field(default=10, ge=1)
     """Steps between lines of train.jsonl."""
-    validate_every: int = Field(0, ge=0)
+    validate_every: int = Field(default=0, ge=0)
     """Steps between validations; the best one's checkpoint is kept. 0: only after the last step."""
-    save_every: int = Field(0, ge=0)
+    save_every: int = Field(default=0, ge=0)
     """Steps between further checkpoints; 0: none."""
-    keep: int = Field(2, ge=1)
+    keep: int = Field(default=2, ge=1)
     """Newest checkpoints to keep, beside the best and the last."""
-    workers: int = Field(0, ge=0)
+    workers: int = Field(default=0, ge=0)
     """Loader processes per rank; 0: load in the training process."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training examples."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one."""
-    timeout_minutes: float = Field(30.0, gt=0)
+    timeout_minutes: float = Field(default=30.0, gt=0)
     """A process that waits longer than this for the others ends with an error."""
     deepspeed: dict[str, Any] = Field(default_factory=dict)
     """Raw DeepSpeed settings, merged last."""
@@ -121,7 +121,7 @@ class EvalConfig(Settings):
     """Names of the metrics, per image."""
     primary: str = "dice"
     """The metric that chooses checkpoint and threshold and leads the comparison."""
-    batch_size: int = Field(1, ge=1)
+    batch_size: int = Field(default=1, ge=1)
     """Images per forward pass of a prediction."""
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -29,8 +30,12 @@ class ConsoleWatch:
         self._bars = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._tasks: dict[str, int] = {}
         self._spoke: dict[str, float] = {}
+        self._log = logging.getLogger("vesselbench")
+        self._handler = _Lines(self)
 
     def __enter__(self) -> ConsoleWatch:
+        self._log.addHandler(self._handler)
+        self._log.setLevel(logging.INFO)
         self._bars.start()
         return self
 
@@ -38,6 +43,7 @@ class ConsoleWatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+        self._log.removeHandler(self._handler)
 
     def line(self, text: str) -> None:
         self._console.print(text, markup=False)
@@ -62,3 +68,15 @@ class ConsoleWatch:
             return
         self._spoke[task] = now
         self.line(f"{task} {done}/{total}  {note}".rstrip())
+
+
+class _Lines(logging.Handler):
+    """What the package logs, as lines of the watch."""
+
+    def __init__(self, watch: ConsoleWatch) -> None:
+        super().__init__(logging.INFO)
+        self._watch = watch
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        self._watch.line(prefix + record.getMessage())

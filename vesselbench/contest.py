@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vesselbench.compare import Comparison
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
-from vesselbench.launch import processes_wanted, train_launched
+from vesselbench.launch import processes_wanted, train_apart, train_launched
 from vesselbench.plugins import Catalogue
-from vesselbench.rundir import RunDir
+from vesselbench.rundir import RunDir, fresh_path
 from vesselbench.runs import Wanted, obtain_run, score_run
 from vesselbench.watch import Watch
 
@@ -42,15 +43,8 @@ def hold_contest(
     """Compare what the names stand for on their common test set; returns the comparison and its HTML report."""
     if len(names) < 2:
         raise UserError("a comparison needs two names at least", "vesselbench compare sa2va unet")
-
-    def train(recipe: Recipe) -> RunDir:
-        run = train_recipe(recipe, catalogue, settings.runs, settings.nproc, watch)
-        if run is None:
-            raise UserError("compare was started under a launcher", "start it plainly; it launches processes itself")
-        return run
-
-    trainer = train if settings.may_train else None
-    found = [obtain_run(name, wanted, settings.runs, catalogue, trainer, watch) for name in names]
+    train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
+    found = [obtain_run(name, wanted, settings.runs, catalogue, train, watch) for name in names]
     for run in found:
         score_run(run, "test", catalogue, watch)
     return report_runs(found, settings, catalogue)
@@ -62,5 +56,5 @@ def report_runs(found: Sequence[RunDir], settings: Settings, catalogue: Catalogu
     from vesselbench.report import render_comparison
 
     comparison = compare(found)
-    folder = RunDir.new(settings.runs, "comparison").path
-    return comparison, render_comparison(comparison, folder, catalogue, pseudonymise=settings.pseudonymise)
+    folder = fresh_path(settings.runs, "comparison")
+    return comparison, render_comparison(comparison, folder, catalogue, pseudonymised=settings.pseudonymise)

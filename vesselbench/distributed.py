@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
 
 VALUE = TypeVar("VALUE")
 
@@ -30,7 +31,7 @@ def connect(device: torch.device, timeout_minutes: float) -> None:
     if launched():
         dist.init_process_group(backend, timeout=timeout)
     else:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=timeout)
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1, timeout=timeout)
 
 
 def disconnect(wait: bool = True) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -36,16 +37,40 @@ def processes_wanted(nproc: int | None, device: str) -> int:
     return max(1, torch.cuda.device_count()) if device != "cpu" else 1
 
 
-def train_launched(recipe: Recipe, runs: Path, nproc: int) -> RunDir:
-    """Train a recipe on `nproc` ranks; returns the new run. Raises LaunchError when a rank failed."""
+def train_apart(recipe: Recipe, runs: Path, nproc: int | None) -> RunDir:
+    """Train a recipe in a process of its own (so that its peak memory is its own) and return the new run.
+
+    Raises LaunchError when it failed; it has said why on the same terminal.
+    """
     before = {run.path for run in runs_of(runs, recipe.name)}
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{recipe.name}.yaml"
-        file.write_text(dump_recipe(recipe), encoding="utf-8")
-        run_processes(nproc, ["train", str(file), "--runs", str(runs)], Path(folder) / "said")
+        words = ["train", str(_store(recipe, Path(folder))), "--runs", str(runs)]
+        words += ["--nproc", str(nproc)] if nproc is not None else []
+        done = subprocess.run([sys.executable, "-m", "vesselbench", *words], stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise LaunchError(done.returncode)
+    return _new_run(recipe, runs, before)
+
+
+def train_launched(recipe: Recipe, runs: Path, nproc: int) -> RunDir:
+    """Train a recipe on `nproc` ranks and return the new run. Raises LaunchError when a rank failed."""
+    before = {run.path for run in runs_of(runs, recipe.name)}
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["train", str(_store(recipe, Path(folder))), "--runs", str(runs)]
+        run_processes(nproc, words, Path(folder) / "said")
+    return _new_run(recipe, runs, before)
+
+
+def _store(recipe: Recipe, folder: Path) -> Path:
+    file = folder / f"{recipe.name}.yaml"
+    file.write_text(dump_recipe(recipe), encoding="utf-8")
+    return file
+
+
+def _new_run(recipe: Recipe, runs: Path, before: set[Path]) -> RunDir:
     new = [run for run in runs_of(runs, recipe.name) if run.path not in before]
     if not new:
-        raise UserError(f"the processes ended without a run below {runs}", "see what they printed")
+        raise UserError(f"the training ended without a run below {runs}", "see what it printed")
     return new[0]
 
 

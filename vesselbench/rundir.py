@@ -92,8 +92,7 @@ class RunDir:
     @classmethod
     def new(cls, root: Path, name: str) -> RunDir:
         """Make a fresh folder below `root`; never an existing one."""
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = root / name / f"{stamp}-{secrets.token_hex(2)}"
+        path = fresh_path(root, name)
         try:
             path.mkdir(parents=True, exist_ok=False)
         except OSError as error:
@@ -187,6 +186,7 @@ class RunDir:
     def write_scores(self, scores: Scores, summary: Mapping[str, Any]) -> None:
         """Write scores.jsonl and summary.json of one set."""
         folder = self.evaluation(check_set_name(scores.set_name))
+        (folder / "summary.json").unlink(missing_ok=True)  # an old summary must never stand beside new rows
         write_jsonl(folder / "scores.jsonl", (asdict(row) for row in scores.rows))
         write_json(folder / "summary.json", dict(summary))
 
@@ -201,6 +201,11 @@ class RunDir:
         rows = tuple(ScoreRow(**row) for row in read_jsonl(folder / "scores.jsonl"))
         keys = ("set_name", "threshold", "fingerprint", "metric_versions", "weights_sha256")
         return Scores(rows, **{key: summary[key] for key in keys})
+
+
+def fresh_path(root: Path, name: str) -> Path:
+    """``<root>/<name>/<time>-<4 hex>``, a path that does not exist yet; nothing is made."""
+    return root / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def check_set_name(name: str) -> SetName:

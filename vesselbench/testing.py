@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
+from vesselbench.data.loader import make_batch
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.types import Batch, Example, Sample, Size, Task
 
@@ -46,11 +47,6 @@ def check_model(plugin: ModelPlugin, config: BaseModel | None = None, size: Size
     _check_prediction(
         plugin.name, module, [*tiny_examples(1, size), *tiny_examples(1, (size[0] + 6, size[1] - 10))], collate
     )
-
-
-def make_batch(examples: list[Example], collate: Any) -> Batch:
-    """Examples as the harness batches them."""
-    return Batch([example.sample.id for example in examples], [example.size for example in examples], collate(examples))
 
 
 def _check_loss(name: str, module: torch.nn.Module, batch: Batch) -> list[str]:

@@ -18,15 +18,15 @@ class UNetConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    channels: list[int] = Field([16, 32, 64, 128], min_length=2)
+    channels: list[int] = Field(default=[16, 32, 64, 128], min_length=2)
     """Feature channels per level; each level below the first halves the resolution."""
-    residual_units: int = Field(2, ge=0)
+    residual_units: int = Field(default=2, ge=0)
     """Residual units per level; 0: one plain convolution."""
     norm: Literal["instance", "group"] = "instance"
     """Normalisation (batch normalisation would differ between processes)."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of features dropped in training."""
-    dice_weight: float = Field(1.0, ge=0)
+    dice_weight: float = Field(default=1.0, ge=0)
     """Weight of the soft Dice loss beside binary cross-entropy."""
 
 

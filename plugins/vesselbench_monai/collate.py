@@ -51,5 +51,6 @@ def standardise(example: Example) -> npt.NDArray[np.float32]:
     image = example.image.transpose(2, 0, 1).astype(np.float32)
     inside = image[:, example.fov] if example.fov is not None and example.fov.any() else image.reshape(3, -1)
     mean, deviation = inside.mean(axis=1), inside.std(axis=1)
-    scaled = (image - mean[:, None, None]) / np.maximum(deviation, 1.0)[:, None, None]  # a flat image stays flat
-    return scaled.astype(np.float32)
+    scale = np.maximum(deviation, 1.0)  # a flat image stays flat
+    scaled: npt.NDArray[np.float32] = ((image - mean[:, None, None]) / scale[:, None, None]).astype(np.float32)
+    return scaled

@@ -50,67 +50,73 @@ WriteRun = Callable[..., RunDir]
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> WriteRun:
-    """Write a run below tmp_path/runs: `values` by image id (a number is the dice), `groups` by image id."""
+    """Write a run below tmp_path/runs: `values` by image id (a number is the dice), `groups` by image id.
+
+    `config`, `summary` and the remaining keywords (run.json) change single keys.
+    """
 
     def write(
         recipe: str,
         values: Values,
         groups: Mapping[str, str] | None = None,
         *,
-        better: str = "higher",
-        primary: str = "dice",
         fingerprint: str = FINGERPRINT,
         train: tuple[str, ...] = ("t1", "t2"),
         val: tuple[str, ...] = ("v1",),
         test: tuple[str, ...] | None = None,
         config: Mapping[str, Any] | None = None,
         summary: Mapping[str, Any] | None = None,
+        observer2: Values | None = None,
+        better: str = "higher",
+        primary: str = "dice",
         hashes: Mapping[str, str] | None = None,
         cases: Mapping[str, str] | None = None,
-        observer2: Values | None = None,
         **record: Any,
     ) -> RunDir:
-        def rows_of(scored: Values) -> list[ScoreRow]:
-            full = {i: value if isinstance(value, Mapping) else {"dice": value} for i, value in scored.items()}
-            return [
-                ScoreRow(
-                    id=i,
-                    group=(groups or {}).get(i, i),
-                    target="vessel",
-                    values=value,
-                    case=(cases or {}).get(i, "ok"),
-                    reason="not defined here" if None in value.values() else None,
-                    mask_sha256=(hashes or {}).get(i, ""),
-                )
-                for i, value in full.items()
-            ]
-
         run = RunDir.new(tmp_path / "runs", recipe)
         plain = Recipe(name=recipe, model={"name": "unet"})
         write_text(run.config, dump_recipe(Recipe.model_validate(merge(plain.model_dump(mode="json"), config or {}))))
         run.update(**{**RECORD, "recipe": recipe, "split_fingerprint": fingerprint, **record})
-        run.write_split(
-            Split("phantom", 0, {"train": train, "val": val, "test": test or tuple(values)}, fingerprint)
-        )
-        rows = rows_of(values)
-        metrics = list(rows[0].values)
+        run.write_split(Split("phantom", 0, {"train": train, "val": val, "test": test or tuple(values)}, fingerprint))
+        rows = rows_of(values, groups or {}, hashes or {}, cases or {})
         weights = f"{recipe}-{run.path.name}".encode().hex()
-        scores = Scores(tuple(rows), "test", 0.4, fingerprint, dict.fromkeys(metrics, 1), weights)
-        entry = {"better": better, "mean": None, "median": None, "count": 0, "none": 0}
-        held = {
-            "set_name": "test",
-            "threshold": 0.4,
-            "threshold_from": "validation",
-            "fingerprint": fingerprint,
-            "metric_versions": dict(scores.metric_versions),
-            "weights_sha256": weights,
-            "primary": primary,
-            "metrics": dict.fromkeys(metrics, entry),
-            "images_per_second": 12.0,
-        }
-        run.write_scores(scores, {**held, **(summary or {})})
+        scores = Scores(tuple(rows), "test", 0.4, fingerprint, dict.fromkeys(rows[0].values, 1), weights)
+        run.write_scores(scores, {**summary_of(scores, better, primary), **(summary or {})})
         if observer2 is not None:
-            write_jsonl(run.observer_file("test"), (vars(row) for row in rows_of(observer2)))
+            write_jsonl(run.observer_file("test"), (vars(row) for row in rows_of(observer2, groups or {}, {}, {})))
         return run
 
     return write
+
+
+def rows_of(
+    values: Values, groups: Mapping[str, str], hashes: Mapping[str, str], cases: Mapping[str, str]
+) -> list[ScoreRow]:
+    full = {i: value if isinstance(value, Mapping) else {"dice": value} for i, value in values.items()}
+    return [
+        ScoreRow(
+            id=i,
+            group=groups.get(i, i),
+            target="vessel",
+            values=value,
+            case=cases.get(i, "ok"),
+            reason="not defined here" if None in value.values() else None,
+            mask_sha256=hashes.get(i, ""),
+        )
+        for i, value in full.items()
+    ]
+
+
+def summary_of(scores: Scores, better: str, primary: str) -> dict[str, Any]:
+    entry = {"better": better, "mean": None, "median": None, "count": 0, "none": 0}
+    return {
+        "set_name": scores.set_name,
+        "threshold": scores.threshold,
+        "threshold_from": "validation",
+        "fingerprint": scores.fingerprint,
+        "metric_versions": dict(scores.metric_versions),
+        "weights_sha256": scores.weights_sha256,
+        "primary": primary,
+        "metrics": dict.fromkeys(scores.metric_versions, entry),
+        "images_per_second": 12.0,
+    }

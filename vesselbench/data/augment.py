@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesselbench.config import AugmentConfig
-from vesselbench.errors import UserError
-from vesselbench.types import Example
+from vesselbench.types import Example, Size
 
 Array = npt.NDArray[Any]
 Change = Callable[[Array], Array]
@@ -21,13 +20,13 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     """A changed copy: crop, mirror and turn the image and all its masks alike, then shift the image's grey values.
 
     The random numbers drawn do not depend on `config`, so that switching one change off leaves the others as they were.
-    The image stays uint8 [H,W,3], the masks bool. Raises UserError when the image is smaller than ``config.crop``.
+    The image stays uint8 [H,W,3], the masks bool. A side shorter than ``config.crop`` is not cropped.
     """
     place = rng.random(2)
     mirrored = rng.random(2) < 0.5
     turns = int(rng.integers(4)) if config.rotate else 0
     shift, gain = rng.uniform(-1, 1, 2)
-    changes = [_crop(example, config.crop, place)] if config.crop is not None else []
+    changes = [_crop(example.size, config.crop, place)] if config.crop is not None else []
     if config.flip:
         changes += [_flip(axis) for axis in (0, 1) if mirrored[axis]]
     if turns:
@@ -58,15 +57,10 @@ def _flip(axis: int) -> Change:
     return lambda plane: np.flip(plane, axis)
 
 
-def _crop(example: Example, side: int, place: npt.NDArray[np.float64]) -> Change:
-    height, width = example.size
-    if side > height or side > width:
-        raise UserError(
-            f"train.augment.crop is {side}, but {example.sample.image} is {height} x {width}",
-            f"set train.augment.crop to {min(height, width)} or less",
-        )
-    top, left = int(place[0] * (height - side + 1)), int(place[1] * (width - side + 1))
-    return lambda plane: plane[top : top + side, left : left + side]
+def _crop(size: Size, side: int, place: npt.NDArray[np.float64]) -> Change:
+    height, width = (min(side, length) for length in size)
+    top, left = int(place[0] * (size[0] - height + 1)), int(place[1] * (size[1] - width + 1))
+    return lambda plane: plane[top : top + height, left : left + width]
 
 
 def _regrey(image: npt.NDArray[np.uint8], shift: float, gain: float) -> npt.NDArray[np.uint8]:

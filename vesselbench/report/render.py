@@ -19,11 +19,10 @@ from vesselbench.compare import Comparison, verdict
 from vesselbench.contender import mean_of
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
-from vesselbench.report import overlay, tables, words
+from vesselbench.report import overlay, pseudonyms, tables, words
 from vesselbench.report.choice import choose_images
 from vesselbench.report.panels import Panel, make_panels, read_data
 from vesselbench.report.plots import THEMES, plot_differences, plot_scores, plot_texts
-from vesselbench.report.pseudonyms import Shown, as_it_is, pseudonymise
 from vesselbench.report.record import write_comparison
 from vesselbench.rundir import write_bytes, write_text
 from vesselbench.verdict import leading_pair
@@ -42,21 +41,21 @@ class Plot:
 
 
 def render_comparison(
-    comparison: Comparison, folder: Path, catalogue: Catalogue, *, pseudonymised: bool = False
+    comparison: Comparison, folder: Path, catalogue: Catalogue, *, pseudonymise: bool = False
 ) -> Path:
     """Write the report into the new `folder` and return the path of its report.html.
 
     The folder appears whole or not at all. Reads the data that the first run names and every run's predictions.
-    `pseudonymised`: image ids and groups become short hashes (see `pseudonyms.pseudonymise`).
+    `pseudonymise`: image ids and groups become short hashes (see `pseudonyms.pseudonymise`).
     Raises UserError when the folder exists, the data have changed, or a prediction is not the one that was scored.
     """
     if folder.exists():
         raise UserError(f"{folder} exists already", "name a folder that does not exist yet")
-    shown = pseudonymise(comparison) if pseudonymised else as_it_is(comparison)
+    shown = pseudonyms.pseudonymise(comparison) if pseudonymise else pseudonyms.as_it_is(comparison)
     choices = choose_images(comparison)
     panels = make_panels(shown.comparison, comparison, choices, read_data(comparison, catalogue))
     plots = _plots(shown.comparison)
-    view = _view(shown, panels, plots, choices.unranked, pseudonymised)
+    view = _view(shown.comparison, panels, plots, choices.unranked, pseudonymise)
     environment = _environment()
     with _new_folder(folder) as draft:
         for plot in plots:
@@ -107,9 +106,10 @@ def _plots(comparison: Comparison) -> list[Plot]:
     return plots
 
 
-def _view(shown: Shown, panels: list[Panel], plots: list[Plot], unranked: int, pseudonymised: bool) -> dict[str, Any]:
+def _view(
+    comparison: Comparison, panels: list[Panel], plots: list[Plot], unranked: int, pseudonymised: bool
+) -> dict[str, Any]:
     """Everything the two templates print."""
-    comparison = shown.comparison
     unlike, shared = tables.setting_tables(comparison)
     return {
         "title": (" against " if len(comparison.runs) == 2 else ", ").join(run.label for run in comparison.runs),

@@ -17,7 +17,7 @@ import torch
 
 from vesselbench import distributed
 from vesselbench.config import Recipe, TrainConfig
-from vesselbench.data.loader import accumulation
+from vesselbench.data.loader import accumulation, make_batch
 from vesselbench.errors import UserError
 from vesselbench.evaluation.predict import to_predictions
 from vesselbench.hookspecs import ModelPlugin
@@ -160,11 +160,6 @@ class Engine:
     def close(self) -> None:
         """Free what DeepSpeed holds; the process group stays open."""
         self.engine.destroy()
-
-
-def make_batch(examples: list[Example], collate: Collate) -> Batch:
-    """Examples as one Batch."""
-    return Batch([example.sample.id for example in examples], [example.size for example in examples], collate(examples))
 
 
 def choose_stage(module: torch.nn.Module, train: TrainConfig) -> int:

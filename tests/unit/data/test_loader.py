@@ -126,14 +126,9 @@ def test_the_global_random_numbers_are_left_alone(samples: list[Sample]) -> None
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_user_error_comes_out_as_it_went_in(samples: list[Sample], workers: int) -> None:
-    config = TrainConfig(steps=1, workers=workers, augment=AugmentConfig(crop=13))
-    with pytest.raises(UserError) as caught:
-        list(train_batches(samples, collate, config, 0, 1))
-    assert caught.value.message.startswith("train.augment.crop is 13")
-    assert caught.value.hint == "set train.augment.crop to 12 or less"
-    assert "Traceback" not in str(caught.value)
-    with pytest.raises(UserError, match="cannot be collated"):
+    with pytest.raises(UserError, match="cannot be collated") as caught:
         list(train_batches(samples, broken_collate, TrainConfig(workers=workers), 0, 1))
+    assert "Traceback" not in str(caught.value)
 
 
 def test_a_broken_file_stops_before_the_first_step(samples: list[Sample]) -> None:

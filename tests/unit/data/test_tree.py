@@ -59,3 +59,11 @@ def test_an_outline_has_the_width_of_its_branch() -> None:
         mask = rasterised([Branch(across, np.full(41, width))])
         assert mask[:, 40:80].sum(axis=0).tolist() == pytest.approx([width] * 40, abs=1)
         assert mask[:, 40:80].sum() == pytest.approx(width * 40, rel=0.03)
+
+
+def test_the_ends_of_an_outline_are_round() -> None:
+    across = np.stack([np.arange(20.0, 101.0, 2.0), np.full(41, 64.0)], axis=1)
+    mask = rasterised([Branch(across, np.full(41, 10.0))])
+    assert np.flatnonzero(mask[64])[[0, -1]].tolist() == pytest.approx([15, 104], abs=1)
+    assert mask[:, 102].sum() < mask[:, 98].sum() < 12
+    assert mask.sum() == pytest.approx(80 * 10 + np.pi * 25, rel=0.03)
