@@ -71,7 +71,6 @@ ASPECTS: tuple[tuple[str, Callable[[Contender], object]], ...] = (
     ("seed", lambda c: c.record.get("seed")),
     ("training budget", lambda c: f"{c.costs.samples_seen:,} samples seen"),
     ("batch", lambda c: f"{c.costs.steps:,} steps of {c.costs.batch_size} samples"),
-    ("augmentation", lambda c: _flat(c.config.get("train", {}).get("augment", {}))),
     ("start", lambda c: start_of(c.record)),
     ("choice of the threshold", lambda c: c.summary.get("threshold_from")),
     ("device", lambda c: c.costs.device),
@@ -80,18 +79,20 @@ ASPECTS: tuple[tuple[str, Callable[[Contender], object]], ...] = (
     ("arithmetic", lambda c: c.costs.precision),
 )
 """Allowed to differ, but then said."""
-TIMED = ("device", "number of processes", "ZeRO stage", "arithmetic")
+CONSEQUENCES = {
+    "device": "; their times do not compare",
+    **dict.fromkeys(("number of processes", "ZeRO stage", "arithmetic"), "; this alone changes their times"),
+}
 
 
 def notes_of(contenders: Sequence[Contender]) -> tuple[str, ...]:
     """Sentences on everything that differs without forbidding the comparison; none holds a sample's id."""
     notes = []
     for name, aspect in ASPECTS:
-        values = {contender.label: str(aspect(contender)) for contender in contenders}
-        if len(set(values.values())) > 1:
-            also = "; their times do not compare" if name in TIMED else ""
-            listed = ", ".join(f"{label}: {value}" for label, value in values.items())
-            notes.append(f"Unlike {name}: {listed}{also}.")
+        notes.extend(_unlike(name, {contender.label: aspect(contender) for contender in contenders}))
+    augmentations = {contender.label: _augmentation(contender) for contender in contenders}
+    for key in dict.fromkeys(key for settings in augmentations.values() for key in settings):
+        notes.extend(_unlike(f"augmentation ({key})", {label: s.get(key) for label, s in augmentations.items()}))
     notes.extend(_unlike_versions(contenders))
     hashes = [contender.scores.weights_sha256 for contender in contenders]
     for index, contender in enumerate(contenders):
@@ -99,6 +100,18 @@ def notes_of(contenders: Sequence[Contender]) -> tuple[str, ...]:
             twin = contenders[hashes.index(hashes[index])].label
             notes.append(f"{twin} and {contender.label} scored the same weights.")
     return (*notes, *_left_out(contenders))
+
+
+def _unlike(name: str, values: Mapping[str, object]) -> list[str]:
+    """A note when the values by label are not all the same."""
+    if len({str(value) for value in values.values()}) == 1:
+        return []
+    listed = ", ".join(f"{label}: {'none' if value is None else value}" for label, value in values.items())
+    return [f"Unlike {name}: {listed}{CONSEQUENCES.get(name, '')}."]
+
+
+def _augmentation(contender: Contender) -> dict[str, Any]:
+    return dict((contender.config.get("train") or {}).get("augment") or {})
 
 
 def _unlike_versions(contenders: Sequence[Contender]) -> list[str]:
@@ -125,7 +138,3 @@ def start_of(record: Mapping[str, Any]) -> str:
     """What training started from: the base weights' file names (their folders may name a person), or random."""
     files = [str(name).replace("\\", "/").rsplit("/", 1)[-1] for name in record.get("base_weights") or {}]
     return ", ".join(sorted(files)) or f"{record.get('weights') or 'random'} weights"
-
-
-def _flat(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in values.items())

@@ -155,7 +155,7 @@ def _collect(
     datasets: Table[DatasetFormat] = Table("data set format")
     metrics: Table[Metric] = Table("metric")
     trackers: Table[type[Tracker]] = Table("tracker")
-    tables: dict[str, Table[Any]] = dict(zip(HOOKS, (models, datasets, metrics, trackers), strict=False))
+    tables: dict[str, Table[Any]] = dict(zip(HOOKS[:-1], (models, datasets, metrics, trackers), strict=True))
     records = []
     for name in sorted([plugin for plugin, _ in manager.list_name_plugin()] + list(failed)):
         distribution, _ = found[name]

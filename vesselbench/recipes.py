@@ -53,7 +53,7 @@ def stand_ins(recipe: Recipe) -> list[str]:
     parts = []
     if recipe.data.format == "phantom":
         parts.append("data are drawn phantoms (your own: data.format and data.root)")
-    if "weights" in recipe.model and recipe.model["weights"] is None:
+    if "weights" in recipe.model and not recipe.model["weights"]:
         parts.append("weights are random (real ones: model.size and model.weights)")
     return ["built-in stand-ins: " + "; ".join(parts)] if parts else []
 

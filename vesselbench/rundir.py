@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where not even the folder could be made there is nothing to remove
+            temporary.unlink(missing_ok=True)
         raise UserError(
             f"cannot write {path}: {error.strerror or error}",
             "free space or choose another folder; nothing was overwritten",
@@ -241,11 +243,3 @@ def runs_of(root: Path, name: str | None = None) -> Iterator[RunDir]:
     pattern = f"{name}/*/run.json" if name else "*/*/run.json"
     for path in sorted(root.glob(pattern), key=lambda p: p.parent.name, reverse=True):
         yield RunDir(path.parent)
-
-
-def find_run(root: Path, name: str, fingerprint: str) -> RunDir | None:
-    """The newest finished run of the recipe `name` on the split with this fingerprint."""
-    for run in runs_of(root, name):
-        if run.record().get("status") == "finished" and run.split().fingerprint == fingerprint:
-            return run
-    return None

@@ -14,7 +14,7 @@ from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import load_recipe, parse_override, read_yaml, validate_recipe
 from vesselbench.rundir import RunDir, file_sha256, runs_of
-from vesselbench.types import SetName
+from vesselbench.types import SET_NAMES, SetName, Split
 from vesselbench.watch import Watch
 
 Train = Callable[[Recipe], RunDir]
@@ -42,9 +42,9 @@ def obtain_run(
     if (Path(name) / "run.json").is_file():
         return RunDir.open(Path(name))
     recipe, _ = load_recipe(name, catalogue, wanted.files, wanted.overrides)
-    fingerprint = load_dataset(recipe.data, catalogue).split.fingerprint
+    split = load_dataset(recipe.data, catalogue).split
     for run in runs_of(runs, recipe.name):
-        if run.record().get("status") != "finished" or run.split().fingerprint != fingerprint:
+        if run.record().get("status") != "finished" or not same_split(run.split(), split):
             continue
         unlike = differences(recipe, open_recipe(run, catalogue))
         if not asked_for(unlike, wanted):
@@ -54,6 +54,13 @@ def obtain_run(
         raise UserError(f"no finished run of {name!r} on this split below {runs}", f"vesselbench train {name}")
     watch.line(f"{name}: no finished run on this split; training it now")
     return train(recipe)
+
+
+def same_split(one: Split, other: Split) -> bool:
+    """Whether two splits deal the same data out in the same way."""
+    return one.fingerprint == other.fingerprint and all(
+        set(one.sets[name]) == set(other.sets[name]) for name in SET_NAMES
+    )
 
 
 def differences(recipe: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -89,11 +96,10 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def open_dataset(run: RunDir, recipe: Recipe, catalogue: Catalogue) -> Dataset:
     """The data of a run as they are now; UserError when they are no longer what it was trained on."""
     dataset = load_dataset(recipe.data, catalogue)
-    then = run.split().fingerprint
-    if dataset.split.fingerprint != then:
+    if not same_split(dataset.split, run.split()):
+        now, then = dataset.split.fingerprint[:12], run.split().fingerprint[:12]
         raise UserError(
-            f"the data or the split of {run.path} have changed since it was trained "
-            f"(fingerprint {dataset.split.fingerprint[:12]} against {then[:12]})",
+            f"the data or the split of {run.path} have changed since it was trained (fingerprint {now}, then {then})",
             "restore the data, or train again",
         )
     return dataset

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from vesselbench import Example, Task, hookimpl
 from vesselbench_sa2va.config import Sa2VAConfig
-from vesselbench_sa2va.sizes import SIZES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,10 +28,16 @@ class Sa2VA:
 
     def collator(self, config: Sa2VAConfig, task: Task) -> Callable[[list[Example]], dict[str, Any]]:  # noqa: ARG002
         """See `collate.Collator`. Raises UserError when the tokenizer is missing."""
-        from vesselbench_sa2va.building import tokenizer_for
+        from vesselbench_sa2va.building import shape_of, tokenizer_for
         from vesselbench_sa2va.collate import Collator
 
-        return Collator(config, SIZES[config.size], tokenizer_for(config))
+        return Collator(config, shape_of(config), tokenizer_for(config))
+
+    def base_weights(self, config: Sa2VAConfig) -> dict[str, str]:
+        """SHA-256 of every file that the weights come from, by path; empty for random weights."""
+        from vesselbench_sa2va.archives import open_archive, sha256_of
+
+        return sha256_of([file for path in config.weights for file in open_archive(path).files])
 
     def leaf_modules(self) -> list[type]:
         """Transformer blocks: ZeRO-3 gathers each of them at once, which halves its cost per step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from tokenizers import Tokenizer
 from transformers.models.internvl.modeling_internvl import InternVLVisionLayer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
@@ -10,39 +11,61 @@ from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MultiSca
 from vesselbench import UserError
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.model import Sa2VAModule
-from vesselbench_sa2va.sizes import SIZES
-from vesselbench_sa2va.tokens import tiny_tokenizer
+from vesselbench_sa2va.release import shape_from
+from vesselbench_sa2va.sizes import SIZES, Shape
+from vesselbench_sa2va.tokens import read_tokenizer, tiny_tokenizer
+from vesselbench_sa2va.weights import fill, find_sources
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
 def frozen_of(config: Sa2VAConfig) -> bool:
     """Whether the base is frozen: what was loaded may be, what is random must learn."""
-    return config.weights is not None if config.freeze == "auto" else config.freeze == "official"
+    return bool(config.weights) if config.freeze == "auto" else config.freeze == "official"
+
+
+def shape_of(config: Sa2VAConfig) -> Shape:
+    """The dimensions of a size; for auto those of the first folder of weights that states them."""
+    if config.size != "auto":
+        return SIZES[config.size]
+    folders = [path for path in config.weights if path.is_dir()]
+    if not folders:
+        raise UserError("model.size: auto needs a folder with a config.json in model.weights", "or set model.size=8b")
+    return shape_from(folders[0])
 
 
 def build_shape(config: Sa2VAConfig) -> Sa2VAModule:
     """The modules with random weights, on the current default device."""
-    return Sa2VAModule(SIZES[config.size], config, frozen_of(config))
+    return Sa2VAModule(shape_of(config), config, frozen_of(config))
 
 
 def build(config: Sa2VAConfig) -> Sa2VAModule:
-    """The module that a recipe describes, with its weights."""
+    """The module that a recipe describes, with its weights. Raises UserError for settings that cannot be met."""
     if config.answer == "generated":
         raise UserError("model.answer: generated answers are not built yet", "set model.answer=forced")
-    if config.weights is not None:
-        raise UserError("model.weights: loading released weights is not built yet", "leave model.weights out")
-    if config.size != "tiny":
-        raise UserError(
-            f"model.size: {config.size} needs weights; with random ones it would learn nothing in any usual time",
-            "set model.weights to a folder of released weights, or model.size=tiny",
-        )
-    return build_shape(config)
+    if not config.weights:
+        if config.size != "tiny":
+            raise UserError(
+                f"model.size: {config.size} needs weights; with random ones it would learn nothing in any usual time",
+                "set model.weights to a folder of released weights, or model.size=tiny",
+            )
+        return build_shape(config)
+    with torch.device("meta"):
+        module = build_shape(config)
+    fill(module, find_sources(module, config.weights, len(module.shape.tokens.new)), DTYPES[config.dtype])
+    return module
 
 
 def tokenizer_for(config: Sa2VAConfig) -> Tokenizer:
-    """The tokenizer of the size: its own for tiny, else that of the folder model.tokenizer or model.weights."""
+    """The tokenizer of the size: its own for tiny, else that of model.tokenizer or of the weights' folder."""
     if config.size == "tiny" and config.tokenizer is None:
         return tiny_tokenizer()
-    raise UserError("model.tokenizer: reading a tokenizer folder is not built yet", "set model.size=tiny")
+    folder = config.tokenizer or next(
+        (path for path in config.weights if (path / "tokenizer_config.json").is_file()), None
+    )
+    if folder is None:
+        raise UserError("no tokenizer in model.weights", "set model.tokenizer to the folder of a tokenizer")
+    return read_tokenizer(folder, shape_of(config))
 
 
 def leaf_modules() -> list[type]:

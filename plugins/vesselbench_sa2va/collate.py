@@ -49,11 +49,13 @@ class Collator:
         return inputs | {"text": self._text(examples, counts, drawn=True), "asked": fixed}
 
     def _text(self, examples: list[Example], counts: list[int], drawn: bool) -> dict[str, Tensor]:
-        encoded = []
+        encoded, template = [], self.shape.template
         for example, count in zip(examples, counts, strict=True):
             phrase = clean_phrase(example.sample.prompt, example.sample.id)
             question, answer = (_draw(QUESTIONS), _draw(ANSWERS)) if drawn else (QUESTION, ANSWER)
-            encoded.append(encode(self.tokenizer, conversation([(question.format(phrase=phrase), answer)], count)))
+            encoded.append(
+                encode(self.tokenizer, conversation([(question.format(phrase=phrase), answer)], count, template))
+            )
         self._check_length(examples, encoded)
         return pad_text(encoded, self.shape.tokens.seg)
 

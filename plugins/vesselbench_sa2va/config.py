@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Settings(BaseModel):
@@ -53,10 +53,15 @@ class LossSettings(Settings):
 class Sa2VAConfig(Settings):
     """Sa2VA: InternVL3 reads image and phrase, its [SEG] state prompts SAM 2."""
 
-    size: Literal["tiny", "1b", "2b", "8b", "14b"] = "tiny"
-    """tiny: random weights, for tests and demonstrations; the others are InternVL3 of that size with SAM 2 large."""
-    weights: Path | None = None
-    """Folder of released weights to start from. None: random weights, possible for the size tiny only."""
+    size: Literal["tiny", "1b", "2b", "8b", "14b", "auto"] = "tiny"
+    """tiny: random weights, for tests and demonstrations; the others are InternVL3 of that size with SAM 2 large; auto:
+    what the config.json in `weights` states."""
+    weights: tuple[Path, ...] = ()
+    """What to start from, one path or a list, each recognised by its keys: a folder of released Sa2VA or InternVL
+    weights, a SAM 2 file, an official training checkpoint on top. Empty: random weights, for the size tiny only."""
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Type in which loaded weights are held. bfloat16 halves a large model's memory; set train.precision=bf16
+    too. float64 is for exact comparisons."""
     tokenizer: Path | None = None
     """Folder of the tokenizer, when it is not in `weights`. The size tiny brings its own."""
     lora: LoraSettings = LoraSettings()
@@ -76,3 +81,8 @@ class Sa2VAConfig(Settings):
     """fixed: one question and one answer; official: drawn from the official lists for each training example."""
     answer: Literal["forced", "generated"] = "forced"
     """forced: the answer `Sure, [SEG].` is given to the model, as in training; generated: the model writes it."""
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _one_path_is_a_list_of_one(cls, value: object) -> object:
+        return () if value is None else (value,) if isinstance(value, str | Path) else value

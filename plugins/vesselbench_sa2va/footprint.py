@@ -7,7 +7,7 @@ import re
 import torch
 
 from vesselbench.types import Footprint
-from vesselbench_sa2va.building import build_shape
+from vesselbench_sa2va.building import build_shape, frozen_of
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.sizes import Shape
 
@@ -63,8 +63,7 @@ def activation_bytes(config: Sa2VAConfig, shape: Shape) -> int:
     tokens = tiles * shape.vision.tokens_per_tile + 64
     language = 34 * tokens * shape.language.hidden * shape.language.layers
     decoder = 34 * 2 * (shape.sam.image // 16) ** 2 * shape.sam.width + 8 * shape.sam.grid**2 * shape.sam.width
-    frozen = config.freeze == "official" or (config.freeze == "auto" and config.weights is not None)
-    if frozen:
+    if frozen_of(config):
         return language + decoder
     patches = (shape.vision.tile // shape.vision.patch) ** 2 + 1
     vision = 34 * tiles * patches * shape.vision.hidden * shape.vision.layers

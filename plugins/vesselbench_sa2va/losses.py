@@ -17,11 +17,12 @@ OFFICIAL_EPS = 1e-4 + 1.19e-7
 @dataclass(frozen=True)
 class Targets:
     """masks: uint8 or float [H,W] per object; present: float [N], 0 where an object has no mask at all;
-    content: [N,2], the share (x, y) of SAM's square that the image fills."""
+    content: [N,2], the share (x, y) of SAM's square that the image fills; eps: see `point_losses`."""
 
     masks: list[Tensor]
     present: Tensor
     content: Tensor
+    eps: float = 0.0
 
 
 def sample_map(maps: Tensor, points: Tensor) -> Tensor:
@@ -58,13 +59,19 @@ def uncertain_points(logits: Tensor, uniform: Tensor, settings: LossSettings) ->
     return torch.cat([chosen, fresh], dim=1)
 
 
-def point_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and dice loss [N] each of logits and targets [N,P]; dice has 1 added above and below."""
+def point_losses(logits: Tensor, targets: Tensor, eps: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and dice loss [N] each of logits and targets [N,P]; dice has 1 added above and below.
+
+    Their means over N are the losses. The official code adds `eps` to the number of points and of masks before it
+    divides by them (OFFICIAL_EPS), which its numbers can be reproduced with.
+    """
+    count, points = logits.shape
     entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
+    entropy = entropy * (count * points / (count * points + eps))
     probability = logits.sigmoid()
     overlap = 2 * (probability * targets).sum(1) + 1
     dice = 1 - overlap / (probability.sum(1) + targets.sum(1) + 1)
-    return entropy, dice
+    return entropy, dice * (count / (count + eps))
 
 
 def iou_of(logits: Tensor, targets: Tensor) -> Tensor:
@@ -113,7 +120,7 @@ def learned_losses(
     with torch.no_grad():
         values = sample_masks(targets.masks, points.reshape(objects, -1, 2)).reshape(objects * kept, -1)
     predicted = sample_map(logits.flatten(0, 1)[:, None], points * content)[:, 0]
-    entropy, dice = point_losses(predicted, values)
+    entropy, dice = point_losses(predicted, values, targets.eps)
     return entropy.view(objects, kept).mean(1), dice.view(objects, kept).mean(1)
 
 

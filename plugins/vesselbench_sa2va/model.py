@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vesselbench import Batch
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.internvl import add_lora, build_internvl
-from vesselbench_sa2va.losses import Targets, answer_losses, mask_losses, shrink_masks
-from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, image_maps
+from vesselbench_sa2va.losses import OFFICIAL_EPS, Targets, answer_losses, mask_losses, shrink_masks
+from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, image_maps, to_image_sizes
 from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tiling import MEAN, STD
 from vesselbench_sa2va.tokenrows import NewEmbedding, NewHead
@@ -105,13 +104,14 @@ class Sa2VAModule(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """``loss``; detached, its weighted parts (mask, dice, iou, llm) and llm at [SEG] and elsewhere (nat/token)."""
         inputs = batch.inputs
-        text, seg, masks = inputs["text"], inputs["text"]["seg"], inputs["masks"]
+        text = inputs["text"]
         states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
-        logits, iou = self.prompt_masks(normalise(inputs["images"]), states, seg)
+        logits, iou = self.prompt_masks(normalise(inputs["images"]), states, text["seg"])
         content = inputs["placed"].flip(1).float() / self.shape.sam.image
+        targets = Targets(inputs["masks"], inputs["present"], content)
         if self.settings.loss_target == "official":
-            masks = shrink_masks(masks, content, self.shape.sam.grid)
-        targets = Targets(masks, inputs["present"], content)
+            shrunk = shrink_masks(inputs["masks"], content, self.shape.sam.grid)
+            targets = Targets(shrunk, inputs["present"], content, OFFICIAL_EPS)
         labels = text["labels"][:, 1:]
         learned = labels != IGNORED
         parts = mask_losses(logits, iou, targets, self.settings.loss)
@@ -122,20 +122,11 @@ class Sa2VAModule(nn.Module):
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Tensor]:
-        """Probability [H,W] per sample, from the answer that the collator forced.
-
-        Logits go to SAM's square and from there, without the padding, to the image's size: both steps bilinear, as the
-        official code does it.
-        """
+        """Probability [H,W] per sample, from the answer that the collator forced."""
         inputs = batch.inputs
         text = inputs.get("asked", inputs["text"])
         states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
         logits, iou = self.prompt_masks(normalise(inputs["images"]), states, text["seg"])
         chosen = best_mask(logits.float(), iou.float())
-        side = (self.shape.sam.image, self.shape.sam.image)
-        squares = F.interpolate(chosen[:, None], side, mode="bilinear", align_corners=False)
-        maps = []
-        for square, (height, width), size in zip(squares, inputs["placed"].tolist(), batch.sizes, strict=True):
-            part = square[None, :, :height, :width]
-            maps.append(F.interpolate(part, size, mode="bilinear", align_corners=False)[0, 0].sigmoid())
-        return maps
+        full = to_image_sizes(chosen, self.shape.sam.image, inputs["placed"].tolist(), batch.sizes)
+        return [part.sigmoid() for part in full]

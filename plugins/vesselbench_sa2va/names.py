@@ -17,7 +17,7 @@ Rules = tuple[tuple[re.Pattern[str], str], ...]
 
 @dataclass(frozen=True)
 class Piece:
-    """One of our tensors in terms of stored ones: `keys` joined along the first axis, of that the part-th of `parts`."""
+    """One of our tensors in terms of stored ones: of `keys`, joined along the first axis, the part-th of `parts`."""
 
     keys: tuple[str, ...]
     part: int = 0
@@ -122,8 +122,8 @@ def _apply(rules: Rules, name: str) -> str:
 def official_keys(names: Iterable[str]) -> dict[str, list[tuple[str, int, int]]]:
     """The way back: official key -> our (name, part, parts) that make it up, in order.
 
-    With parts > 1 the key is one of `parts` equal slices of our tensor; several entries are joined along the first axis.
-    A key that two of ours share (SAM's frequencies) takes the first.
+    With parts > 1 the key is one of `parts` equal slices of our tensor; several entries are joined along the first
+    axis. A key that two of ours share (SAM's frequencies) takes the first.
     """
     found: dict[str, list[tuple[str, int, int]]] = {}
     for name in names:

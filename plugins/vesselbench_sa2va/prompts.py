@@ -39,6 +39,23 @@ LONGEST_PHRASE = 200
 
 
 @dataclass(frozen=True)
+class Template:
+    """What stands around a question and after an answer."""
+
+    before: str
+    between: str
+    end: str
+
+
+_CHAT = Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>")
+TEMPLATES = {
+    "qwen_chat": _CHAT,
+    "internlm2_chat": _CHAT,
+    "phi3_chat": Template("<|user|>\n", "<|end|>\n<|assistant|>\n", "<|end|>"),
+}
+
+
+@dataclass(frozen=True)
 class Part:
     """A piece of the text that is tokenised by itself; only learned parts are in the language loss."""
 
@@ -59,15 +76,16 @@ def clean_phrase(text: str, sample: str) -> str:
     return phrase
 
 
-def conversation(turns: list[tuple[str, str]], image_tokens: int) -> list[Part]:
+def conversation(turns: list[tuple[str, str]], image_tokens: int, template: str = "qwen_chat") -> list[Part]:
     """The text of one image: per turn the question, the answer with its end mark, and the separator.
 
     `turns` are (question, answer); the image's tokens stand in front of the first question.
     """
+    marks = TEMPLATES[template]
     parts = []
     for index, (question, answer) in enumerate(turns):
         image = f"<img>{'<IMG_CONTEXT>' * image_tokens}</img>\n" if index == 0 else ""
-        parts.append(Part(f"<|im_start|>user\n{image}{question}<|im_end|>\n<|im_start|>assistant\n", learned=False))
-        parts.append(Part(f"{answer}<|im_end|>", learned=True))
+        parts.append(Part(f"{marks.before}{image}{question}{marks.between}", learned=False))
+        parts.append(Part(f"{answer}{marks.end}", learned=True))
         parts.append(Part("\n", learned=False))
     return parts

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import (
     Sam2Config,
@@ -105,3 +107,17 @@ def best_mask(logits: Tensor, iou: Tensor) -> Tensor:
     """Of candidates [...,3,h,w] the one with the largest predicted IoU [...,3]: [...,h,w]."""
     index = iou.argmax(dim=-1)[..., None, None, None].expand(*logits.shape[:-3], 1, *logits.shape[-2:])
     return logits.gather(-3, index).squeeze(-3)
+
+
+def to_image_sizes(
+    logits: Tensor, side: int, placed: Sequence[Sequence[int]], sizes: Sequence[tuple[int, int]]
+) -> list[Tensor]:
+    """Logits [N,h,w] to SAM's square, and from there, without the padding, to each image's (H, W): [H,W] each.
+
+    Both steps are bilinear, as the official code does it; one step instead of two changes the mask.
+    """
+    squares = F.interpolate(logits[:, None], (side, side), mode="bilinear", align_corners=False)
+    return [
+        F.interpolate(square[None, :, :height, :width], tuple(size), mode="bilinear", align_corners=False)[0, 0]
+        for square, (height, width), size in zip(squares, placed, sizes, strict=True)
+    ]

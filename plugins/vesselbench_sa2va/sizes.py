@@ -92,6 +92,7 @@ class Shape:
     sam: SamShape
     tokens: TokenIds = field(default_factory=TokenIds)
     max_tiles: int = 12
+    template: str = "qwen_chat"
 
 
 def _real(hidden: int, layers: int, heads: int, kv_heads: int, mlp: int) -> Shape:

@@ -16,6 +16,7 @@ class NewRows(nn.Module):
 
     def __init__(self, ids: tuple[int, ...], hidden: int) -> None:
         super().__init__()
+        self.tokens = ids
         self.weight = nn.Parameter(torch.zeros(len(ids), hidden))
         self.register_buffer("ids", torch.tensor(ids), persistent=False)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
+from vesselbench import UserError
 from vesselbench_sa2va.prompts import Part
+from vesselbench_sa2va.sizes import Shape
 
 PAD = 0
 """Id that fills a batch on the right: whatever token it is, the attention mask hides it."""
@@ -49,9 +52,34 @@ def tiny_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def token_id(tokenizer: Tokenizer, token: str) -> int:
-    """Id of a special token that must be there."""
-    found = tokenizer.token_to_id(token)
-    if found is None:
-        raise KeyError(token)
-    return int(found)
+def read_tokenizer(folder: Path, shape: Shape) -> Tokenizer:
+    """The tokenizer of a released model, from its folder.
+
+    One that lacks exactly the new tokens (InternVL's own) gets them, in the official order, behind its last id. Raises
+    UserError when a token that the model looks for is missing or stands elsewhere.
+    """
+    from transformers import AutoTokenizer  # late: the tiny size needs no transformers in loader workers
+
+    if not folder.is_dir():
+        raise UserError(f"model.tokenizer: {folder} is no folder", "give the folder with tokenizer_config.json")
+    try:
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(f"{folder} holds no tokenizer that can be read: {first}", "copy all its files") from None
+    new = SA2VA_TOKENS[: len(shape.tokens.new)]
+    if not any(tokenizer.token_to_id(token) is not None for token in new):
+        if tokenizer.get_vocab_size() != shape.tokens.new[0]:
+            raise UserError(
+                f"{folder}: the tokenizer has {tokenizer.get_vocab_size()} tokens and no [SEG]",
+                "give the tokenizer of a released Sa2VA model, or of its InternVL base",
+            )
+        tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in new])
+    wanted = dict(zip(new, shape.tokens.new, strict=True)) | {"<IMG_CONTEXT>": shape.tokens.image}
+    for token, expected in wanted.items():
+        if tokenizer.token_to_id(token) != expected:
+            raise UserError(
+                f"{folder}: token {token} has id {tokenizer.token_to_id(token)}, the model wants {expected}",
+                "give the tokenizer that belongs to the weights",
+            )
+    return tokenizer

@@ -157,11 +157,20 @@ def test_everything_that_differs_without_forbidding_is_noted(write_run):
     a = write_run("a", flat(0.9), GROUPS)
     b = write_run("b", flat(0.8), GROUPS, config=config, summary={"threshold_from": "recipe"}, **changes)
     notes = " ".join(compare([a, b]).notes)
-    for word in ("training budget: a: 800 samples seen, b: 1,600", "batch: a: 200 steps of 4", "augmentation: a: crop"):
+    for word in (
+        "training budget: a: 800 samples seen, b: 1,600",
+        "batch: a: 200 steps of 4",
+        "augmentation (flip): a: True, b: False.",
+    ):
         assert f"Unlike {word}" in notes
     assert "Unlike start: a: random weights, b: base.st." in notes
     assert "Unlike choice of the threshold: a: validation, b: recipe." in notes
     assert "Unlike versions: torch" in notes
+
+
+def test_another_zero_stage_is_noted_with_its_consequence(write_run):
+    a, b = write_run("a", flat(0.9), GROUPS, zero_stage=3), write_run("b", flat(0.8), GROUPS, zero_stage=0)
+    assert compare([a, b]).notes == ("Unlike ZeRO stage: a: 3, b: 0; this alone changes their times.",)
 
 
 def test_like_runs_have_no_notes(write_run):

@@ -102,9 +102,10 @@ def test_broken_yaml_is_answered_with_file_and_line(tmp_path):
 @given(st.text(max_size=20))
 def test_any_text_is_an_override_or_a_user_error(text):
     try:
-        assert isinstance(parse_override(text), dict)
-    except UserError as error:
-        assert error.hint
+        parsed = parse_override(text)
+    except UserError:
+        return
+    assert len(parsed) == 1
 
 
 def test_a_relative_data_root_is_stored_absolute(tmp_path, monkeypatch):
@@ -129,7 +130,9 @@ def test_every_key_of_the_core_says_what_it_does():
 
 def test_explaining_a_key_gives_its_value_and_its_meaning():
     recipe, _ = load_recipe("unet", CATALOGUE, overrides=["train.lr=0.25"])
-    assert explain_key(recipe, "train.lr", CATALOGUE) == f"train.lr = 0.25\n{TrainConfig.model_fields['lr'].description}"
+    assert (
+        explain_key(recipe, "train.lr", CATALOGUE) == f"train.lr = 0.25\n{TrainConfig.model_fields['lr'].description}"
+    )
     assert explain_key(recipe, "model.channels", CATALOGUE).startswith("model.channels = [")
     with pytest.raises(UserError, match="unknown key"):
         explain_key(recipe, "train.lrr", CATALOGUE)

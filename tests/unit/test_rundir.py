@@ -13,7 +13,6 @@ from vesselbench.rundir import (
     RunDir,
     check_set_name,
     file_name,
-    find_run,
     read_json,
     read_jsonl,
     read_split,
@@ -84,19 +83,21 @@ def test_a_set_that_was_not_scored_says_the_command_that_scores_it(tmp_path):
     assert "--set test" in caught.value.hint
 
 
-def test_the_newest_finished_run_on_the_same_split_is_found(tmp_path):
-    for stamp, status in [("20260101-000000-aaaa", "finished"), ("20260102-000000-aaaa", "failed")]:
-        run = RunDir(tmp_path / "unet" / stamp)
-        run.write_split(SPLIT)
-        run.update(status=status)
-    found = find_run(tmp_path, "unet", SPLIT.fingerprint)
-    assert found is not None
-    assert found.path.name == "20260101-000000-aaaa"
-    assert find_run(tmp_path, "unet", "other") is None
-    assert len(list(runs_of(tmp_path, "unet"))) == 2
+def test_runs_come_newest_first(tmp_path):
+    for stamp in ["20260101-000000-aaaa", "20260102-000000-aaaa"]:
+        RunDir(tmp_path / "unet" / stamp).update(status="finished")
+    assert [run.path.name[:8] for run in runs_of(tmp_path, "unet")] == ["20260102", "20260101"]
 
 
-@pytest.mark.parametrize("text", ["{", '{"sets": 3}', '{"name": "x", "seed": 1, "sets": {"tset": []}, "fingerprint": ""}'])
+def test_a_file_where_a_folder_should_be_is_a_user_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        write_json(tmp_path / "file" / "x.json", {})
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"sets": 3}', '{"name": "x", "seed": 1, "sets": {"tset": []}, "fingerprint": ""}']
+)
 def test_a_broken_split_is_a_user_error(tmp_path, text):
     path = tmp_path / "split.json"
     path.write_text(text)

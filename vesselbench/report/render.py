@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from vesselbench.compare import Comparison, verdict
 from vesselbench.contender import mean_of
 from vesselbench.errors import UserError
+from vesselbench.pairing import RESAMPLES
 from vesselbench.plugins import Catalogue
 from vesselbench.report import overlay, pseudonyms, tables, words
 from vesselbench.report.choice import choose_images
@@ -41,21 +42,21 @@ class Plot:
 
 
 def render_comparison(
-    comparison: Comparison, folder: Path, catalogue: Catalogue, *, pseudonymise: bool = False
+    comparison: Comparison, folder: Path, catalogue: Catalogue, *, pseudonymised: bool = False
 ) -> Path:
     """Write the report into the new `folder` and return the path of its report.html.
 
     The folder appears whole or not at all. Reads the data that the first run names and every run's predictions.
-    `pseudonymise`: image ids and groups become short hashes (see `pseudonyms.pseudonymise`).
+    `pseudonymised`: image ids and groups become short hashes (see `pseudonyms.pseudonymise`).
     Raises UserError when the folder exists, the data have changed, or a prediction is not the one that was scored.
     """
     if folder.exists():
         raise UserError(f"{folder} exists already", "name a folder that does not exist yet")
-    shown = pseudonyms.pseudonymise(comparison) if pseudonymise else pseudonyms.as_it_is(comparison)
+    shown = pseudonyms.pseudonymise(comparison) if pseudonymised else pseudonyms.as_it_is(comparison)
     choices = choose_images(comparison)
     panels = make_panels(shown.comparison, comparison, choices, read_data(comparison, catalogue))
     plots = _plots(shown.comparison)
-    view = _view(shown.comparison, panels, plots, choices.unranked, pseudonymise)
+    view = _view(shown.comparison, panels, plots, choices.unranked, pseudonymised)
     environment = _environment()
     with _new_folder(folder) as draft:
         for plot in plots:
@@ -129,6 +130,7 @@ def _view(
         "panels": panels,
         "plots": plots,
         "unranked": unranked,
+        "resamples": RESAMPLES,
         "pseudonymised": pseudonymised,
         "groups": len(set(comparison.groups)),
         "colours": {

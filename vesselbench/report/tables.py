@@ -95,7 +95,7 @@ def _difference_row(pair: Pair, metric: PairedMetric, primary: str) -> tuple[Cel
     return (
         Cell(metric.metric, f"{metric.better} is better", leads),
         Cell(words.or_absent(metric.difference, words.change), shift),
-        Cell(words.bounds(metric.interval)),
+        Cell(words.ABSENT, metric.interval.reason) if metric.interval.reason else Cell(words.bounds(metric.interval)),
         Cell(words.ABSENT) if test is None else Cell(words.probability(test.p), test.note if leads else ""),
         Cell(counts, left_out),
         Cell(f"{metric.images} / {metric.groups}"),

@@ -170,8 +170,8 @@ def test_data_that_changed_since_the_runs_are_refused(comparison, tmp_path, cata
 
 def test_pseudonyms_leave_no_name_anywhere_and_every_number(comparison, tmp_path, catalogue):
     plain = render_comparison(comparison, tmp_path / "plain", catalogue)
-    hidden = render_comparison(comparison, tmp_path / "hidden", catalogue, pseudonymise=True)
-    again = render_comparison(comparison, tmp_path / "again", catalogue, pseudonymise=True)
+    hidden = render_comparison(comparison, tmp_path / "hidden", catalogue, pseudonymised=True)
+    again = render_comparison(comparison, tmp_path / "again", catalogue, pseudonymised=True)
     assert "Meyer" in plain.read_text()
     for path in (tmp_path / "hidden").rglob("*"):
         assert "Meyer" not in path.name

@@ -15,7 +15,7 @@ TWO = {"x": {"dice": 0.9, "hd": 4.0}, "y": {"dice": 0.7, "hd": None}}
 GROUPS = {"x": "p1", "y": "p2"}
 
 
-def texts(table, column=None):
+def texts(table):
     return {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
 
 
@@ -57,9 +57,11 @@ def test_differences_say_interval_p_counts_and_the_outcome_of_the_primary_metric
         write_run("b", {"x": {"dice": 0.8, "hd": 4}, "y": {"dice": 0.6, "hd": 4}}, GROUPS),
     ]
     comparison = compare(runs)
-    rows = texts(tables.difference_table(comparison.pairs[0], "dice"))
+    table = tables.difference_table(comparison.pairs[0], "dice")
+    rows = texts(table)
     assert rows["dice"] == ["+0.100", "[+0.100, +0.100]", "0.5", "2 / 0 / 0", "2 / 2", "a is better"]
-    assert rows["hd"][1] == "all images belong to one group, so nothing says how groups differ"
+    assert rows["hd"][1] == "–"
+    assert table.rows[1][2].note == "all images belong to one group, so nothing says how groups differ"
     assert rows["hd"][-1] == "not judged"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vesselbench import UserError
 from vesselbench_sa2va.prompts import ANSWERS, QUESTIONS, clean_phrase, conversation
 from vesselbench_sa2va.sizes import TINY
-from vesselbench_sa2va.tokens import IGNORED, encode, tiny_tokenizer, token_id
+from vesselbench_sa2va.tokens import IGNORED, encode, tiny_tokenizer
 
 TEXT = (
     "<|im_start|>user\n<img><IMG_CONTEXT><IMG_CONTEXT></img>\nPlease segment artery in this image.<|im_end|>\n"
@@ -35,9 +35,9 @@ def test_labels_cover_exactly_the_answers_and_their_end_marks() -> None:
 def test_the_tiny_vocabulary_agrees_with_the_tiny_shape() -> None:
     tokenizer = tiny_tokenizer()
     assert tokenizer.get_vocab_size() == TINY.language.vocabulary
-    assert token_id(tokenizer, "<IMG_CONTEXT>") == TINY.tokens.image
-    assert token_id(tokenizer, "[SEG]") == TINY.tokens.seg
-    assert tuple(token_id(tokenizer, t) for t in ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")) == TINY.tokens.new
+    assert tokenizer.token_to_id("<IMG_CONTEXT>") == TINY.tokens.image
+    assert tokenizer.token_to_id("[SEG]") == TINY.tokens.seg
+    assert tuple(tokenizer.token_to_id(t) for t in ("[SEG]", "<p>", "</p>", "<vp>", "</vp>")) == TINY.tokens.new
 
 
 @given(st.text(max_size=40))

@@ -49,5 +49,6 @@ def test_accounting_keeps_steps_samples_and_micro_batches_apart():
     lines = accounting(train, {"train": (1220, 20), "val": (100, 2)}, world=4)
     assert lines[0] == "samples: train 1220 of 20 groups, val 100 of 2 groups"
     assert lines[1] == (
-        "459 optimizer steps x 32 samples (4 processes x 1 per micro-batch x 8 accumulated) = 14688 samples, 12.0 epochs"
+        "459 optimizer steps x 32 samples (4 processes x 1 per micro-batch x 8 accumulated) "
+        "= 14688 samples, 12.0 epochs"
     )

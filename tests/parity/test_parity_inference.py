@@ -1,0 +1,91 @@
+"""Every stage of a prediction against the official code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vesselbench_sa2va.model import Sa2VAModule
+from vesselbench_sa2va.sam2 import best_mask, image_maps, to_image_sizes
+
+Table = list[tuple[str, float, float]]
+Close = Callable[[str, Tensor, Tensor, float], None]
+FEATURES, MASKS = 1e-5, 5e-4
+
+
+@pytest.fixture
+def close(table: Table) -> Close:
+    def check(stage: str, ours: Tensor, official: Tensor, tolerance: float) -> None:
+        assert ours.shape == official.shape, stage
+        difference = float((ours.double() - official.double()).abs().max())
+        table.append((stage, difference, tolerance))
+        assert difference <= tolerance, f"{stage}: {difference:.2e}"
+
+    return check
+
+
+@torch.no_grad()
+def test_parity_of_the_vision_tower_and_the_projector(oracle: Any, module: Sa2VAModule, close: Close) -> None:
+    tower = module.internvl.model.vision_tower(pixel_values=oracle.tiles).last_hidden_state
+    close("vit_last_hidden_state", tower, oracle.expected["vit_last_hidden_state"], FEATURES)
+    close("vision_features", module.visual_tokens(oracle.tiles), oracle.expected["vision_features"], FEATURES)
+
+
+@torch.no_grad()
+def test_parity_of_the_language_model(oracle: Any, module: Sa2VAModule, close: Close) -> None:
+    states, expected, valid = oracle.states(module), oracle.expected, oracle.valid
+    close("last_hidden_state", states[valid], expected["last_hidden_state"][valid], FEATURES)
+    close("logits", module.token_logits(states[valid]), expected["logits"][valid], FEATURES)
+    close("llm_loss", oracle.llm_loss(module, states), expected["llm_loss"].squeeze(), 1e-6)
+
+
+@torch.no_grad()
+def test_parity_of_the_prompt(oracle: Any, module: Sa2VAModule, close: Close) -> None:
+    expected, seg = oracle.expected, oracle.seg
+    assert torch.bincount(seg[:, 0], minlength=oracle.samples).tolist() == expected["seg_counts"].tolist()
+    hidden = oracle.states(module)[seg[:, 0], seg[:, 1]]
+    close("seg_hidden", hidden, expected["seg_hidden"], FEATURES)
+    close("seg_embedding", module.text_hidden_fcs(hidden), expected["seg_embedding"], FEATURES)
+
+
+@torch.no_grad()
+def test_parity_of_the_image_maps(oracle: Any, module: Sa2VAModule, close: Close) -> None:
+    maps = image_maps(module.sam, oracle.inputs["grounding_pixel_values"], frozen=True)
+    for level, found in enumerate(maps):
+        close(f"sam.fpn{level}", found, oracle.expected[f"sam.fpn{level}"], FEATURES)
+
+
+@torch.no_grad()
+def test_parity_of_the_masks(oracle: Any, module: Sa2VAModule, close: Close) -> None:
+    expected, scores = oracle.expected, []
+    head = module.sam.mask_decoder.pred_obj_score_head
+    hook = head.register_forward_hook(lambda _module, _args, output: scores.append(output))
+    logits, iou = oracle.candidates(module, oracle.states(module))
+    hook.remove()
+    close("sam.low_res_multimasks", logits, expected["sam.low_res_multimasks"], MASKS)
+    close("sam.iou_scores", iou, expected["sam.iou_scores"], FEATURES)
+    score = scores[0][oracle.seg[:, 0], oracle.seg[:, 2]]
+    close("sam.object_score_logits", score, expected["sam.object_score_logits"], FEATURES)
+    chosen = best_mask(logits, iou)
+    close("sam.low_res_mask", chosen[:, None], expected["sam.low_res_mask"], MASKS)
+    side = module.shape.sam.image
+    whole = to_image_sizes(chosen, side, [(side, side)] * len(chosen), [(side, side)] * len(chosen))
+    close("sam.video_res_mask", torch.stack(whole)[:, None], expected["sam.video_res_mask"], MASKS)
+
+
+@torch.no_grad()
+def test_parity_of_the_final_masks_at_the_size_of_the_image(oracle: Any, module: Sa2VAModule, close: Close) -> None:
+    chosen = best_mask(*oracle.candidates(module, oracle.states(module)))
+    side, sizes = module.shape.sam.image, [tuple(mask.shape) for mask in oracle.masks]
+    full = to_image_sizes(chosen, side, [(side, side)] * len(sizes), sizes)
+    for sample in range(oracle.samples):
+        ours = torch.stack([mask for mask, row in zip(full, oracle.seg[:, 0].tolist(), strict=True) if row == sample])
+        official = oracle.expected[f"final_mask_logits.{sample}"]
+        close(f"final_mask_logits.{sample}", ours, official, MASKS)
+        clear = official.abs() > 1e-3
+        binary = oracle.expected[f"final_mask.{sample}"].bool()
+        assert torch.equal((ours.sigmoid() > 0.5)[clear], binary[clear])
