@@ -60,7 +60,7 @@ class TorchFile:
         self.path, self.files = path, [path]
         try:
             held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
             raise UserError(
                 f"{path} cannot be read as plain tensors: {first}",

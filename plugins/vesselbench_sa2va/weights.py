@@ -146,12 +146,10 @@ def _refuse_other_shapes(archive: Archive, found: dict[str, Stored], shapes: dic
         return
     listed = some([f"{' + '.join(found[n].piece.keys)} {found[n].shape} against {shapes[n]}" for n in wrong])
     hint = "use a file of this size, or set model.size"
-    width = next(
-        (archive.shapes[key][-1] for key in archive.shapes if key.endswith(("embed_tokens.weight", "fcs.0.weight"))), 0
-    )
+    widths = [size for name in wrong for size in found[name].shape if size in WIDTHS and size not in shapes[name]]
     if any(".lora_" in name for name in wrong):
         ranks = sorted({min(found[name].shape) for name in wrong if ".lora_" in name})
         hint = f"set model.lora.r={ranks[0]}, the rank of the file"
-    elif width in WIDTHS and any(width in found[name].shape for name in wrong):
-        hint = f"by its width {width} the file belongs to {WIDTHS[width]}; set model.size accordingly"
+    elif widths:
+        hint = f"by its width {widths[0]} the file belongs to {WIDTHS[widths[0]]}; set model.size accordingly"
     raise UserError(f"{archive.path} is of another size: {len(wrong)} tensors differ: {listed}", hint)

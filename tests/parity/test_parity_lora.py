@@ -49,8 +49,10 @@ def _compare(oracle: Any, model: Sa2VAModule, prefix: str, name: str, table: Tab
     for stage, (ours, official, tolerance) in found.items():
         assert ours.shape == official.shape, stage
         difference = float((ours - official).abs().max())
+        if stage == "llm_loss":  # of its size: at 8.2 one unit in the last place is 9.5e-7
+            tolerance *= max(1.0, float(official))
         table.append((f"lora {name} {stage}", difference, tolerance))
-        assert difference <= tolerance * max(1, float(official.abs().max()) if stage == "llm_loss" else 1), stage
+        assert difference <= tolerance, f"{stage}: {difference:.2e}"
 
 
 @pytest.mark.parametrize("tokens", ["official", "lean"])

@@ -180,7 +180,11 @@ def test_a_few_steps_find_the_dark_bar(
 
 @pytest.mark.parametrize(
     ("values", "key"),
-    [({"answer": "generated"}, "model.answer"), ({"size": "8b"}, "model.size"), ({"weights": "w"}, "model.weights")],
+    [
+        ({"answer": "generated"}, "model.answer"),
+        ({"size": "8b"}, "model.size"),
+        ({"weights": "w", "size": "2b"}, "model.weights"),
+    ],
 )
 def test_settings_that_cannot_be_met_are_refused_by_name(values: dict[str, str], key: str) -> None:
     with pytest.raises(UserError, match=key):
