@@ -21,7 +21,6 @@ from vesselbench.data.phantom import PhantomOptions
 from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import part_of
 
-PAGE = Path(__file__).with_name("config.md")
 IN_TREE = "monai,sa2va"
 FORMATS: dict[str, type[BaseModel]] = {
     "phantom": PhantomOptions,
@@ -97,4 +96,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(reference(), encoding="utf-8")
+    Path(__file__).with_name("config.md").write_text(reference(), encoding="utf-8")

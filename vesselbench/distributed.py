@@ -22,10 +22,11 @@ def launched() -> bool:
 def connect(device: torch.device, timeout_minutes: float) -> None:
     """Join the process group that the environment describes; alone, a group of one that opens no port.
 
-    Every wait in it ends with an error after `timeout_minutes`.
+    Every wait in it ends with an error after `timeout_minutes`. A process that is alone keeps its group for later
+    trainings: DeepSpeed remembers the first one and would not work with another.
     """
-    if dist.is_initialized():
-        raise RuntimeError("a process group is open already")
+    if dist.is_initialized() and not launched():
+        return
     backend = "nccl" if device.type == "cuda" else "gloo"
     timeout = timedelta(minutes=timeout_minutes)
     if launched():
@@ -35,8 +36,8 @@ def connect(device: torch.device, timeout_minutes: float) -> None:
 
 
 def disconnect(wait: bool = True) -> None:
-    """Leave the process group; with `wait` together with the others (after an error there may be none to wait for)."""
-    if dist.is_initialized():
+    """Leave the group of a launched job; with `wait` together with the others (after an error there may be none)."""
+    if dist.is_initialized() and launched():
         if wait:
             barrier()  # a rank that tears down while another still talks makes that one fail
         dist.destroy_process_group()

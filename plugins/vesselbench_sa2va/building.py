@@ -41,8 +41,13 @@ def build_shape(config: Sa2VAConfig) -> Sa2VAModule:
 
 def build(config: Sa2VAConfig) -> Sa2VAModule:
     """The module that a recipe describes, with its weights. Raises UserError for settings that cannot be met."""
+    module = _with_weights(config)
     if config.answer == "generated":
-        raise UserError("model.answer: generated answers are not built yet", "set model.answer=forced")
+        module.tokenizer = tokenizer_for(config)
+    return module
+
+
+def _with_weights(config: Sa2VAConfig) -> Sa2VAModule:
     if not config.weights:
         if config.size != "tiny":
             raise UserError(

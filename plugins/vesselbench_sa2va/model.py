@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from vesselbench import Batch
 from vesselbench_sa2va.config import Sa2VAConfig
+from vesselbench_sa2va.generate import Answered, status_of, write_answers
 from vesselbench_sa2va.internvl import add_lora, build_internvl
 from vesselbench_sa2va.losses import OFFICIAL_EPS, Targets, answer_losses, mask_losses, shrink_masks
+from vesselbench_sa2va.prompts import TEMPLATES
 from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, image_maps, to_image_sizes
 from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tiling import MEAN, STD
@@ -43,6 +46,8 @@ class Sa2VAModule(nn.Module):
         self.new_head = NewHead(shape.tokens.new, hidden) if lean else None
         self.text_hidden_fcs = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, shape.sam.width))
         self.sam: Any = build_sam2(shape.sam)
+        self.tokenizer: Tokenizer | None = None
+        """Set when the model writes its answers itself."""
         set_trainable(self, frozen)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
@@ -71,15 +76,21 @@ class Sa2VAModule(nn.Module):
         features: Tensor = model.multi_modal_projector(folded.flatten(1, 2))
         return features
 
-    def language_states(self, tiles: Tensor, ids: Tensor, attention: Tensor) -> Tensor:
-        """Last hidden states [B,L,C], after the final norm, of tokens [B,L]; tiles' features replace image tokens."""
-        language = self.internvl.model.language_model
-        embedded = language.embed_tokens(ids)
-        if self.new_embedding is not None:
-            embedded = self.new_embedding(ids, embedded)
+    def embed_tokens(self, ids: Tensor) -> Tensor:
+        """Embeddings [B,L,C] of tokens [B,L]."""
+        embedded: Tensor = self.internvl.model.language_model.embed_tokens(ids)
+        return self.new_embedding(ids, embedded) if self.new_embedding is not None else embedded
+
+    def embed(self, tiles: Tensor, ids: Tensor) -> Tensor:
+        """The same with the features of normalised tiles [T,3,t,t] in place of the image tokens, in their order."""
+        embedded = self.embed_tokens(ids)
         features = self.visual_tokens(tiles).to(embedded.dtype)
-        embedded = embedded.masked_scatter((ids == self.shape.tokens.image)[..., None], features)
-        output = language(inputs_embeds=embedded, attention_mask=attention, use_cache=False)
+        return embedded.masked_scatter((ids == self.shape.tokens.image)[..., None], features)
+
+    def language_states(self, tiles: Tensor, ids: Tensor, attention: Tensor) -> Tensor:
+        """Last hidden states [B,L,C], after the final norm, of tokens [B,L] and the tiles among them."""
+        language = self.internvl.model.language_model
+        output = language(inputs_embeds=self.embed(tiles, ids), attention_mask=attention, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
 
@@ -121,12 +132,29 @@ class Sa2VAModule(nn.Module):
         return {"loss": total} | {name: value.detach() for name, value in parts.items()}
 
     @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Tensor]:
-        """Probability [H,W] per sample, from the answer that the collator forced."""
-        inputs = batch.inputs
-        text = inputs.get("asked", inputs["text"])
-        states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
-        logits, iou = self.prompt_masks(normalise(inputs["images"]), states, text["seg"])
+    def predict(self, batch: Batch) -> list[Tensor] | list[Answered]:
+        """Probability [H,W] per sample; with ``answer: generated`` also the answer's text and status.
+
+        The prompt is the state of [SEG] in the answer, which is forced by the collator or written by the model.
+        """
+        inputs, text = batch.inputs, batch.inputs.get("asked", batch.inputs["text"])
+        tiles, images = normalise(inputs["tiles"]), normalise(inputs["images"])
+        if self.tokenizer is None:
+            states = self.language_states(tiles, text["ids"], text["attention"])
+            return self._probabilities(images, states, text["seg"], batch)
+        end = self.tokenizer.encode(TEMPLATES[self.shape.template].end, add_special_tokens=False).ids
+        written = write_answers(self, tiles, text, self.settings.answer_tokens, end[0])
+        rows = torch.arange(len(batch.ids), device=images.device)
+        seg = torch.stack([rows, written.seg, torch.zeros_like(rows)], 1)
+        maps = self._probabilities(images, written.states, seg, batch)
+        answers = []
+        for row, (count, length) in enumerate(zip(written.count.tolist(), written.length.tolist(), strict=True)):
+            answer = self.tokenizer.decode(written.tokens[row, :length].tolist(), skip_special_tokens=False)
+            answers.append(Answered(maps[row] * bool(count), answer, status_of(count)))
+        return answers
+
+    def _probabilities(self, images: Tensor, states: Tensor, seg: Tensor, batch: Batch) -> list[Tensor]:
+        logits, iou = self.prompt_masks(images, states, seg)
         chosen = best_mask(logits.float(), iou.float())
-        full = to_image_sizes(chosen, self.shape.sam.image, inputs["placed"].tolist(), batch.sizes)
+        full = to_image_sizes(chosen, self.shape.sam.image, batch.inputs["placed"].tolist(), batch.sizes)
         return [part.sigmoid() for part in full]
