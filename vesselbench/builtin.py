@@ -1,31 +1,41 @@
-"""The built-in formats, metrics and trackers: registered through the same hooks as everybody else's."""
+"""The built-in formats, metrics and trackers: registered through the same hooks as everybody else's.
+
+Each hook imports what it registers when it is called: `vesselbench --help` calls none of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from vesselbench.data.formats.coco import Coco
-from vesselbench.data.formats.labelme import LabelMe
-from vesselbench.data.formats.pairs import Pairs
-from vesselbench.data.formats.sa2va import Sa2VAAnnotations
-from vesselbench.data.phantom import Phantom
-from vesselbench.evaluation.metrics import Dice, IoU, PixelAccuracy
-from vesselbench.hookspecs import DatasetFormat, Metric, Tracker, hookimpl
-from vesselbench.training.trackers import TensorBoard
+from vesselbench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from vesselbench.hookspecs import DatasetFormat, Metric, Tracker
 
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetFormat], None]) -> None:
+    from vesselbench.data.formats.coco import Coco
+    from vesselbench.data.formats.labelme import LabelMe
+    from vesselbench.data.formats.pairs import Pairs
+    from vesselbench.data.formats.sa2va import Sa2VAAnnotations
+    from vesselbench.data.phantom import Phantom
+
     for dataset in (Phantom(), Pairs(), Coco(), Sa2VAAnnotations(), LabelMe()):
         register(dataset)
 
 
 @hookimpl
 def register_metrics(register: Callable[[Metric], None]) -> None:
+    from vesselbench.evaluation.metrics import Dice, IoU, PixelAccuracy
+
     for metric in (Dice(), IoU(), PixelAccuracy()):
         register(metric)
 
 
 @hookimpl
 def register_trackers(register: Callable[[type[Tracker]], None]) -> None:
+    from vesselbench.training.trackers import TensorBoard
+
     register(TensorBoard)

@@ -233,11 +233,11 @@ def emit(value: Any) -> None:
 
 def main() -> None:
     """Entry point: a UserError becomes two lines on standard error and exit code 2."""
-    from vesselbench.launch import LaunchError, may_speak
-    from vesselbench.plugins import load_catalogue
+    from vesselbench.jobs import LaunchError, may_speak
+    from vesselbench.plugins import add_commands
 
     try:
-        load_catalogue().add_commands(app)
+        add_commands(app)
         app()
     except UserError as error:
         if may_speak():

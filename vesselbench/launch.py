@@ -12,18 +12,9 @@ from pathlib import Path
 
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
+from vesselbench.jobs import ERROR_LOCK, LaunchError
 from vesselbench.recipes import dump_recipe
 from vesselbench.rundir import RunDir, runs_of
-
-ERROR_LOCK = "VESSELBENCH_ERROR_LOCK"
-
-
-class LaunchError(Exception):
-    """A started process failed; it has said why. `code` is its exit code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"a process ended with code {code}")
-        self.code = code
 
 
 def processes_wanted(nproc: int | None, device: str) -> int:
@@ -102,15 +93,3 @@ def run_processes(nproc: int, arguments: Sequence[str], lock: Path) -> None:
         raise LaunchError(max(codes) if max(codes) > 0 else 1) from None
     finally:
         del os.environ[ERROR_LOCK], os.environ["OMP_NUM_THREADS"]
-
-
-def may_speak() -> bool:
-    """Whether this process is the first of its job to report an error."""
-    lock = os.environ.get(ERROR_LOCK)
-    if lock is None:
-        return True
-    try:
-        os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
-    except OSError:  # another rank was first, or the job is being cleared away
-        return False
-    return True

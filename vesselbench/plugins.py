@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
 
@@ -15,9 +15,13 @@ from vesselbench import hookspecs
 from vesselbench.errors import UserError
 from vesselbench.hookspecs import DatasetFormat, Metric, ModelPlugin, Tracker
 
+if TYPE_CHECKING:
+    import typer
+
 ITEM = TypeVar("ITEM")
 HOOKS = ("register_models", "register_datasets", "register_metrics", "register_trackers", "register_commands")
 BUILTIN = "builtin"
+Found = dict[str, tuple[Distribution, EntryPoint]]
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
@@ -82,11 +86,6 @@ class Catalogue:
     metrics: Table[Metric]
     trackers: Table[type[Tracker]]
     plugins: tuple[PluginRecord, ...]
-    manager: pluggy.PluginManager
-
-    def add_commands(self, cli: Any) -> None:
-        """Let every plugin add its typer commands to `cli`."""
-        self.manager.hook.register_commands(cli=cli)
 
 
 def load_catalogue(wanted: str | None = None) -> Catalogue:
@@ -96,6 +95,16 @@ def load_catalogue(wanted: str | None = None) -> Catalogue:
     the built-in one is always loaded. A plugin that fails to import is recorded with its error and left out.
     Raises UserError for a misspelt hook, an unknown name in `wanted` and two owners of one name.
     """
+    manager, found, failed = _open(wanted)
+    return _collect(manager, found, failed)
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Let every plugin add its typer commands to `cli`; nothing else of a plugin is asked for (raises as above)."""
+    _open(None)[0].hook.register_commands(cli=cli)
+
+
+def _open(wanted: str | None) -> tuple[pluggy.PluginManager, Found, dict[str, str]]:
     wanted = os.environ.get("VESSELBENCH_PLUGINS") if wanted is None else wanted
     found = _entry_points()
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -108,12 +117,12 @@ def load_catalogue(wanted: str | None = None) -> Catalogue:
         except Exception as error:  # noqa: BLE001 - whatever a foreign module raises at import is reported, not fatal
             failed[name] = f"{type(error).__name__}: {error}"
     _refuse_misspelt_hooks(manager)
-    return _collect(manager, found, failed)
+    return manager, found, failed
 
 
-def _entry_points() -> dict[str, tuple[Distribution, EntryPoint]]:
+def _entry_points() -> Found:
     """Entry points by name; one distribution found twice on sys.path counts once."""
-    found: dict[str, tuple[Distribution, EntryPoint]] = {}
+    found: Found = {}
     for distribution in distributions():
         for entry in distribution.entry_points:
             if entry.group != hookspecs.PROJECT:
@@ -148,9 +157,7 @@ def _refuse_misspelt_hooks(manager: pluggy.PluginManager) -> None:
     manager.check_pending()
 
 
-def _collect(
-    manager: pluggy.PluginManager, found: Mapping[str, tuple[Distribution, EntryPoint]], failed: Mapping[str, str]
-) -> Catalogue:
+def _collect(manager: pluggy.PluginManager, found: Found, failed: Mapping[str, str]) -> Catalogue:
     models: Table[ModelPlugin] = Table("model")
     datasets: Table[DatasetFormat] = Table("data set format")
     metrics: Table[Metric] = Table("metric")
@@ -165,7 +172,7 @@ def _collect(
                 _call_one(manager, name, hook, tables[hook])
         registers = tuple(f"{t.kind} {item}" for t in tables.values() for item in t if t.owners[item] == name)
         records.append(PluginRecord(name, distribution.name, distribution.version, hooks, registers, failed.get(name)))
-    return Catalogue(models, datasets, metrics, trackers, tuple(records), manager)
+    return Catalogue(models, datasets, metrics, trackers, tuple(records))
 
 
 def _hooks_of(manager: pluggy.PluginManager, name: str) -> tuple[str, ...]:

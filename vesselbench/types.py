@@ -1,4 +1,4 @@
-"""The values that travel the road: annotation, Sample, Example, Batch, Prediction, ScoreRow (numpy only).
+"""The values that travel the road: annotation, Sample, Example, Batch, Prediction, ScoreRow (imports nothing heavy).
 
 Sizes are always (H, W) in pixels of the original image.
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Size = tuple[int, int]
-BoolMask = npt.NDArray[np.bool_]
+BoolMask: TypeAlias = "npt.NDArray[np.bool_]"
 SetName = Literal["train", "val", "test"]
 SET_NAMES: tuple[SetName, ...] = ("train", "val", "test")
 
@@ -117,7 +119,9 @@ class Prediction:
 
     def mask(self, threshold: float | None = None) -> BoolMask:
         """Pixels whose probability is at least the threshold (the prediction's own when none is given)."""
-        return self.probability >= np.float32(self.threshold if threshold is None else threshold)
+        single = self.probability.dtype.type  # the comparison is one of float32 with float32
+        above: BoolMask = self.probability >= single(self.threshold if threshold is None else threshold)
+        return above
 
 
 @dataclass(frozen=True)
@@ -149,12 +153,12 @@ class Scores:
     def mean(self, metric: str) -> float | None:
         """Mean over images; None when no row has a value."""
         values = [v for row in self.rows if (v := row.values[metric]) is not None]
-        return float(np.mean(values)) if values else None
+        return fmean(values) if values else None
 
     def median(self, metric: str) -> float | None:
         """Median over images; None when no row has a value."""
         values = [v for row in self.rows if (v := row.values[metric]) is not None]
-        return float(np.median(values)) if values else None
+        return median(values) if values else None
 
 
 @dataclass(frozen=True)

@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from vesselbench import Example, Task, hookimpl
+from vesselbench import hookimpl
 
 if TYPE_CHECKING:
-    import torch
-
-
-class UNetConfig(BaseModel):
-    """Settings of `unet`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    channels: list[int] = Field(default=[16, 32, 64, 128], min_length=2)
-    """Feature channels per level; each level below the first halves the resolution."""
-    residual_units: int = Field(default=2, ge=0)
-    """Residual units per level; 0: one plain convolution."""
-    norm: Literal["instance", "group"] = "instance"
-    """Normalisation (batch normalisation would differ between processes)."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of features dropped in training."""
-    dice_weight: float = Field(default=1.0, ge=0)
-    """Weight of the soft Dice loss beside binary cross-entropy."""
-
-
-class UNet:
-    """MONAI's residual UNet in 2D with one sigmoid channel per target, trained on Dice + cross-entropy."""
-
-    name = "unet"
-    Config = UNetConfig
-
-    def build(self, config: UNetConfig, task: Task) -> torch.nn.Module:
-        from vesselbench_monai.unet import UNetModule
-
-        return UNetModule(config, task)
-
-    def collator(self, config: UNetConfig, task: Task) -> Callable[[list[Example]], dict[str, Any]]:
-        from vesselbench_monai.collate import Collator
-
-        return Collator(task, multiple=2 ** (len(config.channels) - 1))
+    from vesselbench_monai.models import UNet
 
 
 @hookimpl
 def register_models(register: Callable[[UNet], None]) -> None:
+    from vesselbench_monai.models import UNet
+
     register(UNet())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import torch
+from monai.inferers import sliding_window_inference
 from monai.networks.nets import UNet
 from torch.nn import functional as F
 
 from vesselbench import Batch, Task
-from vesselbench_monai import UNetConfig
+from vesselbench_monai.models import UNetConfig
+
+ALL_AT_ONCE = 1_000_000
 
 
 class UNetModule(torch.nn.Module):
@@ -28,11 +31,12 @@ class UNetModule(torch.nn.Module):
             norm=norm,
             dropout=config.dropout,
         )
-        self.dice_weight = config.dice_weight
+        self.dice_weight, self.window, self.overlap = config.dice_weight, config.window, config.overlap
 
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Binary cross-entropy + soft Dice loss, the mean over the samples, in fp32."""
-        logits, mask = self._logits(batch), batch.inputs["mask"].float()
+        logits = pick(self.net(batch.inputs["image"]), batch)
+        mask = batch.inputs["mask"].float()
         weight = batch.inputs["weight"].float()
         entropy = pixel_mean(F.binary_cross_entropy_with_logits(logits, mask, reduction="none"), weight).mean()
         dice = soft_dice_loss(torch.sigmoid(logits), mask, weight).mean()
@@ -43,15 +47,25 @@ class UNetModule(torch.nn.Module):
         }
 
     def predict(self, batch: Batch) -> list[torch.Tensor]:
-        """Probability [H,W] per sample at its own size: the padding is cut off again."""
-        probability = torch.sigmoid(self._logits(batch))
+        """Probability [H,W] per sample at its own size: the padding is cut off again.
+
+        Images larger than the window are predicted in overlapping windows, blended with Gaussian weights: instance
+        norm sees then what it saw in training. All windows go through the net in one call, so every rank of a
+        ZeRO-3 job makes equally many calls whatever the sizes of its images.
+        """
+        image = batch.inputs["image"]
+        size = tuple(min(self.window, length) for length in image.shape[2:])
+        logits = sliding_window_inference(
+            image, size, sw_batch_size=ALL_AT_ONCE, predictor=self.net, overlap=self.overlap, mode="gaussian"
+        )
+        probability = torch.sigmoid(pick(logits, batch))
         return [probability[i, 0, :height, :width] for i, (height, width) in enumerate(batch.sizes)]
 
-    def _logits(self, batch: Batch) -> torch.Tensor:
-        """float32 [B,1,H,W]: the channel of each sample's target."""
-        logits: torch.Tensor = self.net(batch.inputs["image"]).float()
-        index = batch.inputs["channel"].view(-1, 1, 1, 1).expand(-1, 1, *logits.shape[2:])
-        return logits.gather(1, index)
+
+def pick(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """float32 [B,1,H,W]: of logits [B,targets,H,W] the channel of each sample's target."""
+    index = batch.inputs["channel"].view(-1, 1, 1, 1).expand(-1, 1, *logits.shape[2:])
+    return logits.float().gather(1, index)
 
 
 def pixel_mean(value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -25,8 +25,8 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True)
 class Written:
-    """tokens int64 [B,T] as written and their states [B,T,C]; int64 [B]: seg, the place of the first [SEG] (0 when there
-    is none), count, how many [SEG] stand before the end mark, and length, all tokens before it."""
+    """tokens int64 [B,T] as written and their states [B,T,C]; int64 [B]: seg, the place of the first [SEG] (0 when it
+    has none), count, how many [SEG] stand before the end mark, and length, all tokens before it."""
 
     tokens: Tensor
     states: Tensor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from vesselbench import UserError
 from vesselbench_sa2va.prompts import Part
@@ -47,6 +47,8 @@ def tiny_tokenizer() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     level: Any = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = level
+    written: Any = decoders.ByteLevel()
+    tokenizer.decoder = written
     special = [*BASE_TOKENS, *INTERNVL_TOKENS, *SA2VA_TOKENS]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return tokenizer

@@ -21,13 +21,17 @@ def talker(make_module: MakeModule, make_batch: MakeBatch, make_example: Make, m
     """A model that has learned to answer, whatever the phrase is, and the batch it learned on."""
     model = make_module(make_config(answer_tokens=16))
     batch = make_batch([make_example(0, prompt="artery"), make_example(1, (50, 80), prompt="a longer phrase")])
-    optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if n.startswith("vlm.")], lr=1e-2)
-    for _ in range(40):
+    text, tiles = batch.inputs["text"], normalise(batch.inputs["tiles"])
+    learned = text["labels"][:, 1:] != IGNORED
+    optimizer = torch.optim.AdamW(model.vlm.parameters(), lr=5e-3)
+    for _ in range(60):
         optimizer.zero_grad()
-        losses = model.loss(batch)
-        losses["loss"].backward()
+        states = model.language_states(tiles, text["ids"], text["attention"])
+        logits = model.token_logits(states[:, :-1][learned])
+        loss = torch.nn.functional.cross_entropy(logits, text["labels"][:, 1:][learned])
+        loss.backward()
         optimizer.step()
-    assert losses["loss_llm"] < 0.05
+    assert loss < 0.05
     model.tokenizer = tiny_tokenizer()
     return model.eval(), batch
 
@@ -42,7 +46,7 @@ def test_questions_end_where_the_answers_begin(make_batch: MakeBatch, make_examp
         first = next(i for i, label in enumerate(text["labels"][row].tolist()) if label != IGNORED)
         assert kept == whole[:first]
         assert attention[row].diff().min() >= 0
-    assert tokenizer.decode(ids[0].tolist()[-3:]).endswith("Ċ")
+    assert tokenizer.decode(ids[0].tolist()[-3:]).endswith("\n")
 
 
 def test_a_model_that_learned_the_answer_writes_it_and_masks_as_with_the_forced_one(talker) -> None:
@@ -53,7 +57,7 @@ def test_a_model_that_learned_the_answer_writes_it_and_masks_as_with_the_forced_
     for one, expected in zip(answered, forced, strict=True):
         assert isinstance(one, Answered)
         assert one.status == "ok"
-        assert one.text.replace(" ", "") == "Sure,Ġ[SEG]."
+        assert one.text == "Sure, [SEG]."
         torch.testing.assert_close(one.probability, expected, atol=1e-5, rtol=1e-4)
 
 
