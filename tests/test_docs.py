@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -24,10 +24,14 @@ from pydantic import BaseModel
 
 from vesselbench import hookspecs
 from vesselbench.cli import app
-from vesselbench.plugins import HOOKS, Catalogue, load_catalogue
+from vesselbench.config import DataConfig, Recipe
+from vesselbench.data.read import load_example, read_samples
+from vesselbench.evaluation.score import score
+from vesselbench.plugins import HOOKS, Catalogue, add_commands, load_catalogue
 from vesselbench.recipes import explain_key, load_recipe, part_of, validate_options
 from vesselbench.rundir import check_set_name
 from vesselbench.testing import tiny_examples
+from vesselbench.types import Prediction
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -142,15 +146,13 @@ def test_the_reference_of_the_keys_is_what_its_script_makes_now():
     assert (DOCS / "config.md").read_text(encoding="utf-8") == reference().reference(), "run `make docs`"
 
 
-def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
-    """The command's name and its arguments, as the real command line reads them; errors as it raises them."""
+def parsed(words: list[str]) -> dict[str, Any]:
+    """A command's arguments as the real command line reads them; errors as it raises them."""
     command: Any = typer.main.get_command(app)
-    names = []
     while hasattr(command, "commands"):
-        names.append(words.pop(0))
-        assert names[-1] in command.commands, f"no command {' '.join(names)}"
-        command = command.commands[names[-1]]
-    return " ".join(names), command.make_context(names[-1], words).params
+        assert words[0] in command.commands, f"no command {words[0]}"
+        command = command.commands[words.pop(0)]
+    return command.make_context(command.name, words).params
 
 
 @pytest.mark.parametrize(("page", "line"), per_page(command_lines))
@@ -158,7 +160,7 @@ def test_every_command_line_is_understood_and_its_keys_validate(page, line, work
     words = shlex.split(line)
     if words[0] == "vesselbench":
         words = words[: words.index(">")] if ">" in words else words
-        check_command(*parsed(words[1:]), catalogue)
+        check_command(parsed(words[1:]), catalogue)
     elif words[0] == "make":
         assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
     elif words[0] == "pytest":
@@ -167,21 +169,31 @@ def test_every_command_line_is_understood_and_its_keys_validate(page, line, work
         assert words[0] in ("git", "cd", "."), f"the tests do not know what {line!r} should do"
 
 
-def check_command(command: str, values: dict[str, Any], catalogue: Catalogue) -> None:
+def check_command(values: dict[str, Any], catalogue: Catalogue) -> None:
     """Load what the command would load, without doing it."""
     if "set_name" in values:
         check_set_name(values["set_name"])
     given = values.get("names") or [values[key] for key in ("name",) if key in values]
     names = [name for name in given if "=" not in name and not name.startswith("runs/")]
     overrides = [text for text in given if "=" in text] + list(values.get("overrides") or ())
-    if command == "plugins":
-        assert not given
     for name in names:
         recipe, _ = load_recipe(name, catalogue, values.get("config") or (), overrides)
-        options = reference().FORMATS[recipe.data.format]
-        validate_options(options, recipe.data.options, "data.options.")
+        check_options(recipe)
         if values.get("explain"):
             assert explain_key(recipe, values["explain"], catalogue).count("\n") >= 1
+
+
+def check_options(recipe: Recipe) -> None:
+    validate_options(reference().FORMATS[recipe.data.format], recipe.data.options, "data.options.")
+
+
+def test_every_yaml_block_is_a_recipe_or_goes_over_one(workplace, catalogue):
+    paths = sorted(workplace.rglob("*.yaml"))
+    assert len(paths) > 3
+    for path in paths:
+        whole = "model" in yaml.safe_load(path.read_text())
+        recipe, _ = load_recipe(*((str(path), catalogue) if whole else ("unet", catalogue, [str(path)])))
+        check_options(recipe)
 
 
 @pytest.mark.parametrize(
@@ -235,13 +247,7 @@ def test_what_hooks_md_registers_works(site, catalogue, tmp_path):
     Image.fromarray(example.image).save(tmp_path / "a.png")
     Image.fromarray(example.mask).save(tmp_path / "a_mask.png")
     (tmp_path / "table.csv").write_text("image,mask,patient\na.png,a_mask.png,7\n")
-    data = {"format": "table", "root": tmp_path}
-    from vesselbench.config import DataConfig
-    from vesselbench.data.read import load_example, read_samples
-    from vesselbench.evaluation.score import score
-    from vesselbench.types import Prediction
-
-    (sample,) = read_samples(DataConfig(**data), catalogue)
+    (sample,) = read_samples(DataConfig(format="table", root=tmp_path), catalogue)
     assert sample.group == "7"
     loaded = load_example(sample)
     prediction = Prediction(sample.id, loaded.mask.astype("float32"))
@@ -252,7 +258,7 @@ def test_what_hooks_md_registers_works(site, catalogue, tmp_path):
     tracker.finish(None)
     assert (tmp_path / "loss.txt").read_text() == "3 0.5\n"
     cli = typer.Typer()
-    catalogue.add_commands(cli)
+    add_commands(cli)
     assert [command.callback.__name__ for command in cli.registered_commands] == ["count"]
 
 
@@ -317,11 +323,8 @@ def runs(tmp_path_factory) -> Path:
 
 def test_every_file_of_a_real_run_is_documented(runs):
     page = (DOCS / "run-directory.md").read_text(encoding="utf-8")
-    names = set()
-    for path in runs.rglob("*"):
-        if path.is_file():
-            names.add("panels/" if path.parent.name == "panels" else path.name.replace(path.stem, "<id>")
-                      if path.parent.name == "predictions" else path.name)  # fmt: skip
+    shown = {"panels": "panels/", "predictions": "<id>.png"}
+    names = {shown.get(path.parent.name, path.name) for path in runs.rglob("*.*")}
     assert {"run.json", "<id>.png", "observer2.jsonl", "panels/"} <= names
     assert [name for name in sorted(names) if name not in page] == []
 

@@ -26,6 +26,8 @@ class UNetConfig(BaseModel):
     """Normalisation (batch normalisation would differ between processes)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of features dropped in training."""
+    neighbourhood: int = Field(default=49, ge=3)
+    """Side in pixels of the square over which the local contrast of the image is taken; some vessels' widths."""
     window: int = Field(default=192, ge=16)
     """Side in pixels of the windows in which larger images are predicted; best the size of the training crops."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
@@ -48,4 +50,4 @@ class UNet:
     def collator(self, config: UNetConfig, task: Task) -> Callable[[list[Example]], dict[str, Any]]:
         from vesselbench_monai.collate import Collator
 
-        return Collator(task, multiple=2 ** (len(config.channels) - 1))
+        return Collator(task, 2 ** (len(config.channels) - 1), config.neighbourhood)

@@ -8,6 +8,7 @@ from monai.networks.nets import UNet
 from torch.nn import functional as F
 
 from vesselbench import Batch, Task
+from vesselbench_monai.collate import CHANNELS
 from vesselbench_monai.models import UNetConfig
 
 ALL_AT_ONCE = 1_000_000
@@ -23,7 +24,7 @@ class UNetModule(torch.nn.Module):
         )
         self.net = UNet(
             spatial_dims=2,
-            in_channels=task.channels,
+            in_channels=CHANNELS,
             out_channels=len(task.targets),
             channels=tuple(config.channels),
             strides=(2,) * (len(config.channels) - 1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from tokenizers import Tokenizer
 from transformers.models.internvl.modeling_internvl import InternVLVisionLayer
@@ -11,7 +13,7 @@ from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MultiSca
 from vesselbench import UserError
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.model import Sa2VAModule
-from vesselbench_sa2va.release import shape_from
+from vesselbench_sa2va.release import has_language, shape_from
 from vesselbench_sa2va.sizes import SIZES, Shape
 from vesselbench_sa2va.tokens import read_tokenizer, tiny_tokenizer
 from vesselbench_sa2va.weights import fill, find_sources
@@ -28,10 +30,27 @@ def shape_of(config: Sa2VAConfig) -> Shape:
     """The dimensions of a size; for auto those of the first folder of weights that states them."""
     if config.size != "auto":
         return SIZES[config.size]
-    folders = [path for path in config.weights if path.is_dir()]
+    folders = _described(config)
     if not folders:
         raise UserError("model.size: auto needs a folder with a config.json in model.weights", "or set model.size=8b")
     return shape_from(folders[0])
+
+
+def _described(config: Sa2VAConfig) -> list[Path]:
+    return [path for path in config.weights if has_language(path)]
+
+
+def _refuse_other_size(config: Sa2VAConfig, shape: Shape) -> None:
+    """Say so before any file is opened when a folder states another kind or size of model."""
+    for folder in _described(config):
+        stated = shape_from(folder)
+        if (stated.language, stated.vision) != (shape.language, shape.vision):
+            fitting = [name for name, known in SIZES.items() if known.language == stated.language]
+            raise UserError(
+                f"model.size is {config.size}, but {folder} states a language model of {stated.language.layers} layers"
+                f" of width {stated.language.hidden}, not {shape.language.layers} of {shape.language.hidden}",
+                f"set model.size={(fitting or ['auto'])[0]}",
+            )
 
 
 def build_shape(config: Sa2VAConfig) -> Sa2VAModule:
@@ -55,6 +74,7 @@ def _with_weights(config: Sa2VAConfig) -> Sa2VAModule:
                 "set model.weights to a folder of released weights, or model.size=tiny",
             )
         return build_shape(config)
+    _refuse_other_size(config, shape_of(config))
     with torch.device("meta"):
         module = build_shape(config)
     fill(module, find_sources(module, config.weights, len(module.shape.tokens.new)), DTYPES[config.dtype])

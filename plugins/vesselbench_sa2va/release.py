@@ -22,9 +22,32 @@ def read_config(folder: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not JSON: {error}", "copy it again") from None
+    if isinstance(values, dict) and {"vision_config", "text_config"} <= values.keys():
+        values = _from_transformers(values)
     if not isinstance(values, dict) or not {"vision_config", "llm_config"} <= values.keys():
         raise UserError(f"{path} describes no Sa2VA or InternVL model", SUPPORTED)
     return values
+
+
+def has_language(folder: Path) -> bool:
+    """Whether a folder's config.json is there and names a language model (that of SAM 2 alone does not)."""
+    path = folder / "config.json"
+    return path.is_file() and any(
+        word in path.read_text(encoding="utf-8") for word in ('"llm_config"', '"text_config"')
+    )
+
+
+def _from_transformers(values: dict[str, Any]) -> dict[str, Any]:
+    """transformers' own configuration of InternVL in the words of the official one."""
+    vision, language = dict(values["vision_config"]), dict(values["text_config"])
+    for name in ("image_size", "patch_size"):
+        if isinstance(vision.get(name), list):
+            vision[name] = vision[name][0]
+    vision |= {"qkv_bias": vision.get("attention_bias", False), "qk_normalization": vision.get("use_qk_norm", False)}
+    if language.get("model_type") == "qwen2":
+        language["architectures"] = ["Qwen2ForCausalLM"]
+    language.setdefault("rope_theta", (language.get("rope_parameters") or {}).get("rope_theta", 1e6))
+    return {"vision_config": vision, "llm_config": language, "downsample_ratio": values.get("downsample_ratio", 0.5)}
 
 
 def shape_from(folder: Path) -> Shape:

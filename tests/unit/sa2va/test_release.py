@@ -104,3 +104,19 @@ def test_a_missing_tokenizer_is_asked_for() -> None:
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no tokenizer that can be read"):
         tokenizer_for(Sa2VAConfig.model_validate({"size": "8b", "tokenizer": str(tmp_path)}))
+
+
+def test_transformers_own_configuration_gives_the_same_shape(tmp_path: Path) -> None:
+    vision = {k: v for k, v in RELEASED["vision_config"].items() if k not in ("qkv_bias", "qk_normalization")}
+    vision |= {"image_size": [448, 448], "patch_size": [14, 14], "attention_bias": True, "use_qk_norm": False}
+    language = {k: v for k, v in RELEASED["llm_config"].items() if k != "architectures"} | {"model_type": "qwen2"}
+    values = {"vision_config": vision, "text_config": language, "downsample_ratio": 0.5}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert shape_from(tmp_path) == SIZES["2b"]
+
+
+def test_a_folder_of_another_size_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    config = Sa2VAConfig.model_validate({"size": "8b", "weights": [str(_write(tmp_path))]})
+    with pytest.raises(UserError, match=r"28 layers of width 1536, not 28 of 3584") as caught:
+        Sa2VA().build(config, Task(("vessel",)))
+    assert caught.value.hint == "set model.size=2b"
