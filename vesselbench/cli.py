@@ -41,11 +41,12 @@ def train(
 ) -> None:
     """Train a model into a new run folder and score it on the validation set."""
     from vesselbench.contest import train_recipe
+    from vesselbench.provenance import started_by_another
 
     with session() as (catalogue, watch):
         recipe = recipe_of(name, config, overrides, catalogue, watch)
         run = train_recipe(recipe, catalogue, runs, nproc, watch)
-    if run is not None:
+    if run is not None and not started_by_another():
         typer.echo(f"{run.path}: best validation {recipe.evaluation.primary} {run.record()['best_score']:.4f}")
         typer.echo(f"next: vesselbench evaluate {run.path}")
 
@@ -200,11 +201,13 @@ def recipe_of(
     name: str, files: list[str] | None, overrides: list[str] | None, catalogue: Catalogue, watch: Watch
 ) -> Recipe:
     """The recipe, after saying which built-in stand-ins it uses and what shaped it."""
+    from vesselbench.provenance import started_by_another
     from vesselbench.recipes import load_recipe, stand_ins
 
     recipe, steps = load_recipe(name, catalogue, files or [], overrides or [])
-    for text in [*stand_ins(recipe), *steps]:
-        watch.line(text)
+    if not started_by_another():
+        for text in [*stand_ins(recipe), *steps]:
+            watch.line(text)
     return recipe
 
 

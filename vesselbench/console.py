@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -35,7 +36,8 @@ class ConsoleWatch:
 
     def __enter__(self) -> ConsoleWatch:
         self._log.addHandler(self._handler)
-        self._log.setLevel(logging.INFO)
+        quiet = os.environ.get("RANK", "0") != "0"  # the other ranks would say the same once more
+        self._log.setLevel(logging.ERROR if quiet else logging.INFO)
         self._bars.start()
         return self
 

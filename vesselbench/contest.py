@@ -12,6 +12,7 @@ from vesselbench.config import Recipe
 from vesselbench.errors import UserError
 from vesselbench.launch import processes_wanted, train_apart, train_launched
 from vesselbench.plugins import Catalogue
+from vesselbench.recipes import load_recipe, stand_ins
 from vesselbench.rundir import RunDir, fresh_path
 from vesselbench.runs import Wanted, obtain_run, score_run
 from vesselbench.watch import Watch
@@ -43,11 +44,19 @@ def hold_contest(
     """Compare what the names stand for on their common test set; returns the comparison and its HTML report."""
     if len(names) < 2:
         raise UserError("a comparison needs two names at least", "vesselbench compare sa2va unet")
+    for name in names:
+        _say_stand_ins(name, wanted, catalogue, watch)
     train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
     found = [obtain_run(name, wanted, settings.runs, catalogue, train, watch) for name in names]
     for run in found:
         score_run(run, "test", catalogue, watch)
     return report_runs(found, settings, catalogue)
+
+
+def _say_stand_ins(name: str, wanted: Wanted, catalogue: Catalogue, watch: Watch) -> None:
+    if not (Path(name) / "run.json").is_file():
+        for text in stand_ins(load_recipe(name, catalogue, wanted.files, wanted.overrides)[0]):
+            watch.line(f"{name}: {text}")
 
 
 def report_runs(found: Sequence[RunDir], settings: Settings, catalogue: Catalogue) -> tuple[Comparison, Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
 from vesselbench.jobs import ERROR_LOCK, LaunchError
+from vesselbench.provenance import OUTER_COMMAND, command_line
 from vesselbench.recipes import dump_recipe
 from vesselbench.rundir import RunDir, runs_of
 
@@ -37,7 +38,9 @@ def train_apart(recipe: Recipe, runs: Path, nproc: int | None) -> RunDir:
     with tempfile.TemporaryDirectory() as folder:
         words = ["train", str(_store(recipe, Path(folder))), "--runs", str(runs)]
         words += ["--nproc", str(nproc)] if nproc is not None else []
-        done = subprocess.run([sys.executable, "-m", "vesselbench", *words], stdout=sys.stderr, check=False)
+        environment = {**os.environ, OUTER_COMMAND: command_line()}
+        command = [sys.executable, "-m", "vesselbench", *words]
+        done = subprocess.run(command, stdout=sys.stderr, env=environment, check=False)
     if done.returncode:
         raise LaunchError(done.returncode)
     return _new_run(recipe, runs, before)
@@ -84,12 +87,13 @@ def run_processes(nproc: int, arguments: Sequence[str], lock: Path) -> None:
         run_id=lock.parent.name,
         max_restarts=0,
     )
-    os.environ[ERROR_LOCK] = str(lock)
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // nproc))
+    threads = str(max(1, (os.cpu_count() or 1) // nproc))
+    os.environ |= {ERROR_LOCK: str(lock), OUTER_COMMAND: command_line(), "OMP_NUM_THREADS": threads}
     try:
         elastic_launch(config, sys.executable)("-m", "vesselbench", *arguments)
     except ChildFailedError as failure:
         codes = [result.exitcode for result in failure.failures.values()]
         raise LaunchError(max(codes) if max(codes) > 0 else 1) from None
     finally:
-        del os.environ[ERROR_LOCK], os.environ["OMP_NUM_THREADS"]
+        for name in (ERROR_LOCK, OUTER_COMMAND, "OMP_NUM_THREADS"):
+            del os.environ[name]

@@ -7,7 +7,8 @@ A module built by a ModelPlugin has two methods beside ``nn.Module``'s:
     must be detached and the same on every rank and step. Every trainable module takes part in every call (multiply by
     0 rather than branch: ranks in different branches hang under ZeRO-3).
 ``predict(batch) -> list[Tensor]``
-    one probability map [H,W] in [0,1] per sample at ``batch.sizes[i]``; no loop of data-dependent length.
+    one probability map [H,W] in [0,1] per sample at ``batch.sizes[i]``; no loop of data-dependent length. A model that
+    writes an answer gives (map, text, status) per sample instead, status "ok" or what went wrong.
 
 ``requires_grad`` is the checkpoint contract: saved = trainable parameters + buffers, by name, as safetensors.
 """
@@ -35,12 +36,16 @@ from vesselbench.types import Batch, Task
 __all__ = ["ModelPlugin", "SegmentationModule", "Step", "load_trained", "load_weights", "save_trained"]
 
 
+Output = torch.Tensor | tuple[torch.Tensor, str, str]
+"""Probability [H,W], or probability, text and status."""
+
+
 class SegmentationModule(Protocol):
     """The two methods of a module that `Step` calls."""
 
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]: ...
 
-    def predict(self, batch: Batch) -> list[torch.Tensor]: ...
+    def predict(self, batch: Batch) -> Sequence[Output]: ...
 
 
 class Step(torch.nn.Module):

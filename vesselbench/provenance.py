@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
@@ -46,9 +47,18 @@ def source_revision() -> str | None:
     return commit + ("+changes" if changed else "")
 
 
+OUTER_COMMAND = "VESSELBENCH_COMMAND"
+"""Environment variable: the command that the user typed, for processes that it starts."""
+
+
 def command_line() -> str:
-    """The command as it can be typed again."""
-    return shlex.join(["vesselbench", *sys.argv[1:]])
+    """The command as the user typed it, also in a process that this command started."""
+    return os.environ.get(OUTER_COMMAND) or shlex.join(["vesselbench", *sys.argv[1:]])
+
+
+def started_by_another() -> bool:
+    """Whether another vesselbench command started this process, and will say itself what came of it."""
+    return OUTER_COMMAND in os.environ
 
 
 def _git(folder: Path, *words: str) -> str:

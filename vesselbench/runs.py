@@ -12,7 +12,7 @@ from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset, load_dataset
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
-from vesselbench.recipes import load_recipe, parse_override, read_yaml, validate_recipe
+from vesselbench.recipes import find_config, load_recipe, parse_override, read_yaml, validate_recipe
 from vesselbench.rundir import RunDir, file_sha256, runs_of
 from vesselbench.types import SET_NAMES, SetName, Split
 from vesselbench.watch import Watch
@@ -74,7 +74,9 @@ def asked_for(unlike: dict[str, tuple[Any, Any]], wanted: Wanted) -> list[str]:
     """Those of the differing keys that the command line set."""
     keys: set[str] = set()
     for name in wanted.files:
-        keys |= _flat(read_yaml(Path(name))).keys() if Path(name).is_file() else set()
+        path = find_config(name)
+        assert path is not None, "load_recipe has refused a name that is no file"
+        keys |= _flat(read_yaml(path)).keys()
     for text in wanted.overrides:
         keys |= _flat(parse_override(text)).keys()
     return [key for key in unlike if any(key == set_key or key.startswith(f"{set_key}.") for set_key in keys)]

@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel
 
 from vesselbench.data.loader import make_batch
+from vesselbench.evaluation.predict import to_predictions
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.types import Batch, Example, Sample, Size, Task
 
@@ -69,10 +70,13 @@ def _check_loss(name: str, module: torch.nn.Module, batch: Batch) -> list[str]:
 def _check_prediction(name: str, module: torch.nn.Module, examples: list[Example], collate: Any) -> None:
     module.eval()
     module.zero_grad(set_to_none=True)
+    batch = make_batch(examples, collate)
     with torch.no_grad():
-        maps: list[torch.Tensor] = module.predict(make_batch(examples, collate))  # type: ignore[operator]
-    assert len(maps) == len(examples), f"{name}: {len(maps)} predictions for {len(examples)} samples"
-    for example, probability in zip(examples, maps, strict=True):
-        assert tuple(probability.shape) == example.size, f"{name}: {tuple(probability.shape)} for {example.size}"
-        assert 0 <= float(probability.min()) <= float(probability.max()) <= 1, f"{name}: not within [0, 1]"
+        try:
+            predictions = to_predictions(batch, module.predict(batch))  # type: ignore[operator]
+        except ValueError as error:
+            raise AssertionError(f"{name}: {error}") from None
+    for prediction in predictions:
+        low, high = float(prediction.probability.min()), float(prediction.probability.max())
+        assert 0 <= low <= high <= 1, f"{name}: probabilities from {low} to {high}"
     assert all(parameter.grad is None for parameter in module.parameters()), f"{name}: predict() left gradients"

@@ -60,13 +60,8 @@ def build_shape(config: Sa2VAConfig) -> Sa2VAModule:
 
 def build(config: Sa2VAConfig) -> Sa2VAModule:
     """The module that a recipe describes, with its weights. Raises UserError for settings that cannot be met."""
-    module = _with_weights(config)
-    if config.answer == "generated":
-        module.tokenizer = tokenizer_for(config)
-    return module
-
-
-def _with_weights(config: Sa2VAConfig) -> Sa2VAModule:
+    if config.answer == "generated":  # the module can; evaluation cannot yet keep an answer's text and status
+        raise UserError("model.answer: generated answers cannot be scored yet", "set model.answer=forced")
     if not config.weights:
         if config.size != "tiny":
             raise UserError(

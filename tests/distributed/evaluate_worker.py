@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-import pluggy
 import torch
 import torch.distributed as dist
 from PIL import Image
@@ -81,7 +80,7 @@ def evaluate_here(samples: list[Sample], run: RunDir, batch_size: int) -> dict:
     for metric in (Overlap(), Unknown()):
         metrics.add("builtin", metric)
     tables = (Table("model"), Table("data set format"), metrics, Table("tracker"))
-    catalogue = Catalogue(*tables, plugins=(), manager=pluggy.PluginManager("vesselbench"))
+    catalogue = Catalogue(*tables, plugins=())
     config = EvalConfig(metrics=["overlap", "unknown"], primary="overlap", batch_size=batch_size)
     in_step = InStep()
     result = evaluate(

@@ -54,6 +54,7 @@ def test_only_what_the_command_line_set_counts_as_asked_for(tmp_path):
     unlike = {"train.seed": (3, 4), "train.steps": (1, 2), "data.options.size": (32, 64)}
     assert asked_for(unlike, Wanted()) == []
     assert asked_for(unlike, Wanted([str(extra)], ["data.options={size: 32}"])) == ["train.seed", "data.options.size"]
+    assert asked_for({"data.split.val": (0.2, 0.3)}, Wanted(["data/chase"])) == ["data.split.val"]
 
 
 def test_a_finished_run_on_the_same_split_is_used_again_and_that_is_said(tmp_path):

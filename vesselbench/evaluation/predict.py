@@ -11,7 +11,7 @@ import torch
 from vesselbench.config import Recipe
 from vesselbench.data.loader import Collate, make_batch
 from vesselbench.errors import UserError
-from vesselbench.model import SegmentationModule, batch_to, build_model, load_trained
+from vesselbench.model import Output, SegmentationModule, batch_to, build_model, load_trained
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import model_settings, read_yaml, validate_recipe
 from vesselbench.rundir import RunDir, file_sha256
@@ -24,8 +24,9 @@ Where it, or the object whose method it is, has an attribute `device`, the summa
 """
 
 
-def to_predictions(batch: Batch, outputs: Sequence[torch.Tensor]) -> list[Prediction]:
-    """The model's probability maps [H,W], any device and float type, as Predictions (float32, CPU).
+def to_predictions(batch: Batch, outputs: Sequence[Output]) -> list[Prediction]:
+    """The model's probability maps [H,W], any device and float type, as Predictions (float32, CPU), with the text and
+    status of those that come as (map, text, status).
 
     Raises ValueError, naming the samples, when there are too few or too many maps or one is of another size.
     """
@@ -33,9 +34,12 @@ def to_predictions(batch: Batch, outputs: Sequence[torch.Tensor]) -> list[Predic
         raise ValueError(f"the model returned {len(outputs)} predictions for {len(batch.ids)} samples {batch.ids}")
     predictions = []
     for name, size, output in zip(batch.ids, batch.sizes, outputs, strict=True):
-        if tuple(output.shape) != tuple(size):
-            raise ValueError(f"the prediction of {name!r} is of size {tuple(output.shape)}, the image of {tuple(size)}")
-        predictions.append(Prediction(name, output.detach().to("cpu", torch.float32).contiguous().numpy()))
+        probability, text, status = output if isinstance(output, tuple) else (output, None, "ok")
+        if tuple(probability.shape) != tuple(size):
+            shape = tuple(probability.shape)
+            raise ValueError(f"the prediction of {name!r} is of size {shape}, the image of {tuple(size)}")
+        pixels = probability.detach().to("cpu", torch.float32).contiguous().numpy()
+        predictions.append(Prediction(name, pixels, text, status))
     return predictions
 
 

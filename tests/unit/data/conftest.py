@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pluggy
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
@@ -31,7 +30,7 @@ def catalogue() -> Catalogue:
     datasets: Table[DatasetFormat] = Table("data set format")
     for item in (Phantom(), Pairs(), Coco(), Sa2VAAnnotations(), LabelMe()):
         datasets.add("builtin", item)
-    return Catalogue(Table("model"), datasets, Table("metric"), Table("tracker"), (), pluggy.PluginManager("test"))
+    return Catalogue(Table("model"), datasets, Table("metric"), Table("tracker"), ())
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pluggy
 import pytest
 from PIL import Image
 
@@ -34,7 +33,7 @@ def catalogue() -> Catalogue:
     for metric in (Dice(), IoU(), PixelAccuracy()):
         metrics.add("builtin", metric)
     tables = (Table("model"), Table("data set format"), metrics, Table("tracker"))
-    return Catalogue(*tables, plugins=(), manager=pluggy.PluginManager("vesselbench"))
+    return Catalogue(*tables, plugins=())
 
 
 @pytest.fixture

@@ -181,6 +181,7 @@ def test_a_few_steps_find_the_dark_bar(
 @pytest.mark.parametrize(
     ("values", "key"),
     [
+        ({"answer": "generated"}, "model.answer"),
         ({"size": "8b"}, "model.size"),
         ({"weights": "w", "size": "2b"}, "model.weights"),
     ],
