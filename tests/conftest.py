@@ -1,8 +1,18 @@
-"""Options of the whole test suite."""
+"""Options of the whole suite, and the real engine in this process, once for all tests that train."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
+
+from vesselbench.plugins import Catalogue, load_catalogue
+
+if TYPE_CHECKING:
+    import torch
+
+    from vesselbench.data.dataset import Dataset
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -12,3 +22,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="folder of a parity fixture (config.json, model, inputs, expected); may be given repeatedly",
     )
+    parser.addoption("--write-golden", action="store_true", help="store the losses and scores of the golden runs anew")
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return load_catalogue()
+
+
+@pytest.fixture(scope="session")
+def dataset(catalogue: Catalogue) -> Dataset:
+    """A dozen phantoms of 64 x 64 pixels."""
+    from vesselbench.config import DataConfig
+    from vesselbench.data.dataset import load_dataset
+
+    return load_dataset(DataConfig(options={"images": 12, "size": 64, "per_group": 2}), catalogue)
+
+
+@pytest.fixture(scope="session")
+def device() -> Iterator[torch.device]:
+    """This process, prepared as a run prepares it, with one thread."""
+    import torch
+
+    from vesselbench.config import TrainConfig
+    from vesselbench.training.engine import prepare_process
+
+    threads = torch.get_num_threads()
+    found = prepare_process(TrainConfig(device="cpu"))
+    torch.set_num_threads(1)
+    yield found
+    torch.set_num_threads(threads)

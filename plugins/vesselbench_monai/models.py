@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,8 +22,6 @@ class UNetConfig(BaseModel):
     """Feature channels per level; each level below the first halves the resolution."""
     residual_units: int = Field(default=2, ge=0)
     """Residual units per level; 0: one plain convolution."""
-    norm: Literal["instance", "group"] = "instance"
-    """Normalisation (batch normalisation would differ between processes)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of features dropped in training."""
     neighbourhood: int = Field(default=49, ge=3)

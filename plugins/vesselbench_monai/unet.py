@@ -29,7 +29,7 @@ class UNetModule(torch.nn.Module):
             channels=tuple(config.channels),
             strides=(2,) * (len(config.channels) - 1),
             num_res_units=config.residual_units,
-            norm=norm,
+            norm=("instance", {"affine": True}),  # batch norm would differ between processes
             dropout=config.dropout,
         )
         self.dice_weight, self.window, self.overlap = config.dice_weight, config.window, config.overlap

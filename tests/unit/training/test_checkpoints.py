@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from vesselbench.plugins import load_catalogue
+from vesselbench.recipes import validate_recipe
+from vesselbench.rundir import RunDir, file_sha256
+from vesselbench.training.checkpoints import Checkpoints, save_checkpoint
+from vesselbench.types import ScoreRow, Scores
+
+CATALOGUE = load_catalogue("monai")
+
+
+def scores(dice: float | None) -> Scores:
+    row = ScoreRow("a", "g", "vessel", {"dice": dice}, reason=None if dice is not None else "nothing there")
+    return Scores((row,), "val", 0.5, "f", {"dice": 1})
+
+
+@pytest.fixture
+def checkpoints(tmp_path) -> Checkpoints:
+    recipe = validate_recipe({"name": "x", "model": {"name": "unet"}, "train": {"keep": 2}}, CATALOGUE)
+    run = RunDir(tmp_path)
+    run.update(status="running")
+    return Checkpoints(run, recipe, CATALOGUE, torch.nn.Linear(2, 2))
+
+
+def steps(tmp_path) -> list[int]:
+    return sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+
+
+def test_a_checkpoint_states_its_size_and_hash_and_leaves_no_draft(tmp_path):
+    folder = save_checkpoint(RunDir(tmp_path), 7, torch.nn.Linear(2, 2))
+    meta = json.loads((folder / "meta.json").read_text())
+    weights = folder / "weights.safetensors"
+    assert meta == {"step": 7, "bytes": weights.stat().st_size, "sha256": file_sha256(weights)}
+    assert [path.name for path in folder.parent.iterdir()] == ["7"]
+
+
+def test_the_best_and_the_newest_are_kept_and_the_rest_goes(checkpoints, tmp_path):
+    for step, dice in [(1, 0.9), (2, 0.5), (3, 0.6), (4, 0.7)]:
+        checkpoints.offer_best(step, scores(dice))
+    assert steps(tmp_path) == [1, 3, 4]
+    record = RunDir(tmp_path).record()
+    assert (record["best_step"], record["best_score"], record["last_step"]) == (1, 0.9, 4)
+
+
+def test_a_later_equal_score_is_not_better_and_a_missing_one_never_is(checkpoints):
+    assert "best so far" in checkpoints.offer_best(1, scores(0.5))
+    assert "best so far" not in checkpoints.offer_best(2, scores(0.5))
+    assert checkpoints.offer_best(3, scores(None)).startswith("step 3: validation dice none")
+    assert checkpoints.best_step == 1
+
+
+def test_saving_a_step_twice_keeps_the_first(checkpoints, tmp_path):
+    checkpoints.save(5)
+    before = file_sha256(tmp_path / "checkpoints/5/weights.safetensors")
+    checkpoints.save(5)
+    assert file_sha256(tmp_path / "checkpoints/5/weights.safetensors") == before

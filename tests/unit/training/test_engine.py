@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import deepspeed.ops
+import pytest
+import torch
+
+from vesselbench import UserError
+from vesselbench.config import TrainConfig
+from vesselbench.training import engine
+
+
+def test_cuda_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="cuda"):
+        engine.choose_device(TrainConfig(device="cuda"))
+    assert engine.choose_device(TrainConfig(device="auto")) == torch.device("cpu")
+
+
+def test_the_private_name_that_keeps_deepspeed_from_compiling_is_still_there():
+    """Without it the first start on CPU builds an operator for half a minute (see `import_deepspeed`)."""
+    assert "__compatible_ops__" in vars(deepspeed.ops)
+
+
+def test_batch_norm_is_refused_on_several_processes_only(monkeypatch):
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1))
+    engine._refuse_batch_norm(net)
+    monkeypatch.setattr(engine.distributed, "world", lambda: 2)
+    with pytest.raises(UserError, match="batch normalisation in 1 and 0 more"):
+        engine._refuse_batch_norm(net)
+
+
+def test_auto_takes_stage_0_where_it_fits():
+    assert engine.choose_stage(torch.nn.Linear(4, 4), TrainConfig(zero_stage="auto", device="cpu")) == 0
+    assert engine.choose_stage(torch.nn.Linear(4, 4), TrainConfig(zero_stage=3, device="cpu")) == 3
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_sample_and_leaves_the_weights(device, catalogue, dataset):
+    from vesselbench.data.loader import train_batches
+    from vesselbench.recipes import validate_recipe
+    from vesselbench.training.engine import Engine
+
+    settings = {"steps": 1, "batch_size": 1, "device": "cpu", "zero_stage": 0}
+    recipe = validate_recipe({"name": "x", "model": {"name": "unet", "channels": [4, 8]}, "train": settings}, catalogue)
+    built = Engine.build(recipe, dataset.task, catalogue, device)
+    before = {name: value.clone() for name, value in built.module.state_dict().items()}
+    ((_, (batch,)),) = train_batches(dataset.of("train"), built.collate, recipe.train, 0, 1)
+    batch.inputs["image"][:] = float("inf")
+    with pytest.raises(UserError, match=f"not finite at samples {batch.ids[0]}"):
+        built.train_step([batch])
+    assert all(torch.equal(before[name], value) for name, value in built.module.state_dict().items())
+    built.close()
