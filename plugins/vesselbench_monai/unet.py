@@ -19,9 +19,6 @@ class UNetModule(torch.nn.Module):
 
     def __init__(self, config: UNetConfig, task: Task) -> None:
         super().__init__()
-        norm = (
-            ("group", {"num_groups": 8, "affine": True}) if config.norm == "group" else ("instance", {"affine": True})
-        )
         self.net = UNet(
             spatial_dims=2,
             in_channels=CHANNELS,
