@@ -65,6 +65,7 @@ def the_error(result: tuple[int, str, str]) -> str:
         (["evaluate", "nowhere"], ["nowhere", "run.json"]),
         (["evaluate", ".", "--set", "tset"], ["tset", "test"]),
         (["compare", "unet"], ["two names"]),
+        (["compare", "unet", "sa2va", "name=x"], ["name=", "same name"]),
         (["compare", "unet", "sa2va", "--no-train"], ["no finished run", "vesselbench train unet"]),
     ],
 )
@@ -111,6 +112,8 @@ def test_runs_on_unlike_splits_are_not_compared(run, pairs, tmp_path):
 def test_data_that_changed_since_the_training_are_not_scored(run, pairs, tmp_path):
     run("train", "unet", "data.format=pairs", f"data.root={pairs}", *TINY)
     (folder,) = tmp_path.glob("runs/unet/*")
+    assert run("evaluate", str(folder))[0] == 0
+    assert "cannot change it" in the_error(run("compare", str(folder), "unet", "train.steps=3"))
     Image.fromarray(np.full((32, 32), 255, np.uint8)).save(pairs / "masks/p0.png")
     assert "have changed since" in the_error(run("evaluate", str(folder)))
 

@@ -47,7 +47,9 @@ def train(
         recipe = recipe_of(name, config, overrides, catalogue, watch)
         run = train_recipe(recipe, catalogue, runs, nproc, watch)
     if run is not None and not started_by_another():
-        typer.echo(f"{run.path}: best validation {recipe.evaluation.primary} {run.record()['best_score']:.4f}")
+        best = run.record()["best_score"]
+        shown = "without value" if best is None else f"{best:.4f}"
+        typer.echo(f"{run.path}: best validation {recipe.evaluation.primary} {shown}")
         typer.echo(f"next: vesselbench evaluate {run.path}")
 
 
@@ -64,7 +66,7 @@ def evaluate(
 
     chosen, opened = check_set_name(set_name), RunDir.open(run)
     with session() as (catalogue, watch):
-        score_run(opened, chosen, catalogue, watch)
+        score_run(opened, chosen, catalogue, watch, again=True)
     summary = read_json(opened.evaluation(chosen) / "summary.json")
     emit(summary if as_json else summary_table(summary))
 
@@ -83,18 +85,18 @@ def compare(
     from vesselbench.contest import Settings, hold_contest
     from vesselbench.runs import Wanted
 
-    overrides = [text for text in names if "=" in text]
+    overrides = [text for text in names if "=" in text and not Path(text).exists()]
     settings = Settings(runs, nproc, not no_train, pseudonymise)
     with session() as (catalogue, watch):
         wanted = Wanted(config or [], overrides)
-        contest = hold_contest([n for n in names if "=" not in n], wanted, settings, catalogue, watch)
+        contest = hold_contest([n for n in names if n not in overrides], wanted, settings, catalogue, watch)
     show_contest(*contest, as_json)
 
 
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, each with scores of its test set.")],
-    to: Runs = RUNS,
+    to: Annotated[Path, typer.Option("--to", help="The report goes into a new folder below TO/comparison.")] = RUNS,
     pseudonymise: Hidden = False,
     as_json: AsJson = False,
 ) -> None:
@@ -236,11 +238,12 @@ def emit(value: Any) -> None:
 
 def main() -> None:
     """Entry point: a UserError becomes two lines on standard error and exit code 2."""
-    from vesselbench.jobs import LaunchError, may_speak
+    from vesselbench.jobs import LaunchError, in_job, may_speak
     from vesselbench.plugins import add_commands
 
     try:
-        add_commands(app)
+        for text in add_commands(app):
+            typer.echo(text, err=True)
         app()
     except UserError as error:
         if may_speak():
@@ -248,4 +251,10 @@ def main() -> None:
             typer.echo(f"error: {error.message}{hint}", err=True)
         sys.exit(2)
     except LaunchError as failure:
+        if failure.silent:
+            typer.echo(f"error: {failure}\n  try: look at the memory it needs (vesselbench plan); free some", err=True)
         sys.exit(failure.code)
+    except Exception:
+        if in_job() and not may_speak():  # another process has said why; this one only lost its connection to it
+            sys.exit(1)
+        raise

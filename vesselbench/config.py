@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+GroupName = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]
 
 
 class Settings(BaseModel):
     """Base of every part of a recipe: frozen, unknown keys refused, attribute docstrings are the help texts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class SplitConfig(Settings):
     """How the samples are divided: always by whole groups (patients)."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Shuffles the groups before they are dealt out."""
-    val: float | list[str] = 0.15
+    val: float | list[GroupName] = 0.15
     """Share of all groups for validation, or the names of the groups."""
-    test: float | list[str] = 0.2
+    test: float | list[GroupName] = 0.2
     """Share of all groups for testing, or the names of the groups."""
     file: Path | None = None
     """A split.json (of an earlier run, say) to use as it is instead."""
@@ -53,7 +56,7 @@ class DataConfig(Settings):
 class AugmentConfig(Settings):
     """Random changes of training examples, the same for every model; seeded by (seed, epoch, sample)."""
 
-    crop: int | None = None
+    crop: int | None = Field(default=None, ge=1)
     """Side of a random square crop in pixels; a side of the image that is shorter stays whole. None: no crop."""
     flip: bool = True
     """Mirror left-right and top-bottom, each with probability one half."""
@@ -76,7 +79,7 @@ class TrainConfig(Settings):
     """Samples per process and forward pass; None: as many as make one micro-batch per step."""
     lr: float = Field(default=1e-3, gt=0)
     """Peak learning rate of AdamW."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """AdamW's decay rates of the two moments."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay; biases, norms and other one-dimensional parameters get none."""
@@ -90,7 +93,7 @@ class TrainConfig(Settings):
     """DeepSpeed ZeRO stage; auto: the lowest that fits into memory."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of forward and backward; the optimizer's copy is always fp32."""
-    seed: int = 42
+    seed: int = Field(default=42, ge=0)
     """Weights, order and augmentation follow from it."""
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of train.jsonl."""
@@ -126,6 +129,8 @@ class EvalConfig(Settings):
 
     @model_validator(mode="after")
     def _primary_is_scored(self) -> EvalConfig:
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"metrics names one twice: {self.metrics}")
         if self.primary not in self.metrics:
             raise ValueError(f"primary metric {self.primary!r} is not in metrics {self.metrics}")
         if isinstance(self.threshold, float) and not 0 < self.threshold < 1:
@@ -136,8 +141,8 @@ class EvalConfig(Settings):
 class Recipe(Settings):
     """Everything a run needs to know; stored complete in its config.yaml."""
 
-    name: str
-    """Name of the run's folder below runs/."""
+    name: str = Field(pattern=r"^\w[\w.-]*$", max_length=100)
+    """Name of the run's folder below runs/: letters, digits, dot, dash and underscore."""
     model: dict[str, Any]
     """name: the model; the other keys are checked by the model's own Config."""
     data: DataConfig = DataConfig()
@@ -148,3 +153,10 @@ class Recipe(Settings):
     """How predictions are scored."""
     trackers: list[str] = []
     """Names of trackers that receive the log; none is started unless it stands here."""
+
+    @field_validator("name")
+    @classmethod
+    def _reports_have_a_folder_of_their_own(cls, name: str) -> str:
+        if name == "comparison":
+            raise ValueError("'comparison' is the folder of the reports")
+        return name

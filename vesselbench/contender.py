@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from vesselbench.errors import UserError
 from vesselbench.recipes import read_yaml
 from vesselbench.rundir import RunDir, read_json, read_jsonl
 from vesselbench.types import ScoreRow, Scores, SetName, Split
+
+DAMAGED = "the file was damaged after it was written: evaluate the run again"
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def read_contender(run: RunDir, set_name: SetName) -> Contender:
     """Read what a comparison needs of a run.
 
     Raises UserError when the run has not finished, the set has no scores, the scores do not cover the set exactly,
-    or a key is missing; the message names the file and the key.
+    or a key is missing or of another kind; the message names the file and the key or the line.
     """
     record = run.record()
     if record.get("status") != "finished":
@@ -88,8 +92,8 @@ def read_contender(run: RunDir, set_name: SetName) -> Contender:
     scores, split = run.scores(set_name), run.split()
     folder = run.evaluation(set_name)
     summary = read_json(folder / "summary.json")
-    for key in ("primary", "metrics", "images_per_second"):
-        _need(summary, key, folder / "summary.json")
+    _check_summary(summary, folder / "summary.json")
+    check_rows(scores.rows, summary["metrics"], folder / "scores.jsonl")
     _refuse_partial(run, scores.rows, split, set_name)
     if scores.fingerprint != split.fingerprint:
         raise UserError(
@@ -98,7 +102,7 @@ def read_contender(run: RunDir, set_name: SetName) -> Contender:
             f"vesselbench evaluate {run.path} --set {set_name}",
         )
     observer = run.observer_file(set_name)
-    rows = tuple(ScoreRow(**row) for row in read_jsonl(observer)) if observer.is_file() else None
+    rows = _observer_rows(observer, summary["metrics"]) if observer.is_file() else None
     costs = _costs(record, summary, run)
     label = str(_need(record, "recipe", run.record_file))
     return Contender(label, run, record, read_yaml(run.config), split, scores, summary, costs, rows)
@@ -121,6 +125,51 @@ def median_of(values: Sequence[float | None]) -> float | None:
     return float(np.median(known)) if known else None
 
 
+def _check_summary(summary: Any, path: Path) -> None:
+    """Refuse a summary.json that lacks what a comparison needs."""
+    if not isinstance(summary, dict):
+        raise UserError(f"{path} is no mapping", DAMAGED)
+    for key in ("primary", "metrics", "images_per_second"):
+        _need(summary, key, path)
+    metrics = summary["metrics"]
+    if not isinstance(metrics, dict) or not all(isinstance(entry, dict) for entry in metrics.values()):
+        raise UserError(f"{path}: 'metrics' is no mapping of metrics", DAMAGED)
+    for name, entry in metrics.items():
+        if _need(entry, "better", f"{path} metrics.{name}") not in ("higher", "lower"):
+            raise UserError(f"{path}: metrics.{name}.better is {entry['better']!r}", DAMAGED)
+    if summary["primary"] not in metrics:
+        raise UserError(f"{path}: the primary metric {summary['primary']!r} is none of its metrics", DAMAGED)
+
+
+def check_rows(rows: Sequence[ScoreRow], metrics: Iterable[str], path: Path) -> None:
+    """Refuse rows that are not one finite number or None per metric; UserError names file and line."""
+    names = set(metrics)
+    for number, row in enumerate(rows, 1):
+        where = f"{path} line {number}"
+        if not isinstance(row.id, str) or not isinstance(row.group, str) or not isinstance(row.values, Mapping):
+            raise UserError(f"{where} is no row of scores", DAMAGED)
+        if set(row.values) != names:
+            raise UserError(f"{where} has values of {sorted(row.values)}, not of {sorted(names)}", DAMAGED)
+        for name, value in row.values.items():
+            if value is not None and not _is_number(value):
+                raise UserError(f"{where}: {name} is {value!r}, no number", DAMAGED)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _observer_rows(path: Path, metrics: Iterable[str]) -> tuple[ScoreRow, ...]:
+    rows = []
+    for number, record in enumerate(read_jsonl(path), 1):
+        try:
+            rows.append(ScoreRow(**record))
+        except TypeError as error:
+            raise UserError(f"{path} line {number} is no row of scores: {error}", DAMAGED) from None
+    check_rows(rows, metrics, path)
+    return tuple(rows)
+
+
 def _refuse_partial(run: RunDir, rows: Sequence[ScoreRow], split: Split, set_name: SetName) -> None:
     scored, expected = [row.id for row in rows], split.sets.get(set_name, ())
     doubled = sorted(sample for sample, times in Counter(scored).items() if times > 1)
@@ -135,24 +184,35 @@ def _refuse_partial(run: RunDir, rows: Sequence[ScoreRow], split: Split, set_nam
 
 
 def _costs(record: Mapping[str, Any], summary: Mapping[str, Any], run: RunDir) -> Costs:
-    def need(key: str) -> Any:
-        return _need(record, key, run.record_file)
+    def measured(key: str) -> float | None:
+        return None if _need(record, key, run.record_file) is None else number(key)
 
-    parameters = need("parameters")
+    def number(key: str, held: Any = record, where: str = "") -> Any:
+        value = _need(held, key, f"{run.record_file}{where}")
+        if not _is_number(value):
+            raise UserError(f"{run.record_file}{where}: {key!r} is {value!r}, no number", DAMAGED)
+        return value
+
+    parameters, speed = _need(record, "parameters", run.record_file), summary["images_per_second"]
+    if not isinstance(parameters, dict):
+        raise UserError(f"{run.record_file}: 'parameters' is no mapping", DAMAGED)
+    if speed is not None and not _is_number(speed):
+        raise UserError(f"summary.json of {run.path}: 'images_per_second' is {speed!r}, no number", DAMAGED)
+    peak = measured("peak_memory_bytes")
     return Costs(
-        train_seconds=need("train_seconds"),
-        seconds_per_step=need("seconds_per_step"),
-        samples_per_second=need("samples_per_second"),
-        steps=int(need("steps")),
-        batch_size=int(need("batch_size")),
-        parameters_total=int(_need(parameters, "total", f"{run.record_file} parameters")),
-        parameters_trainable=int(_need(parameters, "trainable", f"{run.record_file} parameters")),
-        peak_memory_bytes=need("peak_memory_bytes"),
-        images_per_second=summary["images_per_second"],
-        device=str(need("device")),
-        precision=str(need("precision")),
-        zero_stage=int(need("zero_stage")),
-        world=int(need("world")),
+        train_seconds=measured("train_seconds"),
+        seconds_per_step=measured("seconds_per_step"),
+        samples_per_second=measured("samples_per_second"),
+        steps=int(number("steps")),
+        batch_size=int(number("batch_size")),
+        parameters_total=int(number("total", parameters, " parameters")),
+        parameters_trainable=int(number("trainable", parameters, " parameters")),
+        peak_memory_bytes=None if peak is None else int(peak),
+        images_per_second=speed,
+        device=str(_need(record, "device", run.record_file)),
+        precision=str(_need(record, "precision", run.record_file)),
+        zero_stage=int(number("zero_stage")),
+        world=int(number("world")),
     )
 
 

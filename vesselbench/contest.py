@@ -44,6 +44,7 @@ def hold_contest(
     """Compare what the names stand for on their common test set; returns the comparison and its HTML report."""
     if len(names) < 2:
         raise UserError("a comparison needs two names at least", "vesselbench compare sa2va unet")
+    _refuse_what_has_no_effect(names, wanted)
     for name in names:
         _say_stand_ins(name, wanted, catalogue, watch)
     train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
@@ -51,6 +52,17 @@ def hold_contest(
     for run in found:
         score_run(run, "test", catalogue, watch)
     return report_runs(found, settings, catalogue)
+
+
+def _refuse_what_has_no_effect(names: Sequence[str], wanted: Wanted) -> None:
+    folders = [name for name in names if (Path(name) / "run.json").is_file()]
+    if folders and (wanted.files or wanted.overrides):
+        raise UserError(
+            f"{folders[0]} is a finished run: overrides and -c files cannot change it",
+            "leave them out, or name recipes instead of run folders",
+        )
+    if any(text.partition("=")[0] == "name" for text in wanted.overrides):
+        raise UserError("name= would give every compared recipe the same name", "leave it out")
 
 
 def _say_stand_ins(name: str, wanted: Wanted, catalogue: Catalogue, watch: Watch) -> None:

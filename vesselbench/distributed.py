@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
+
+from vesselbench.errors import UserError
 
 VALUE = TypeVar("VALUE")
 
@@ -35,11 +37,10 @@ def connect(device: torch.device, timeout_minutes: float) -> None:
         dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1, timeout=timeout)
 
 
-def disconnect(wait: bool = True) -> None:
-    """Leave the group of a launched job; with `wait` together with the others (after an error there may be none)."""
+def disconnect() -> None:
+    """Leave the group of a launched job, together with the others."""
     if dist.is_initialized() and launched():
-        if wait:
-            barrier()  # a rank that tears down while another still talks makes that one fail
+        barrier()  # a rank that tears down while another still talks makes that one fail
         dist.destroy_process_group()
 
 
@@ -61,7 +62,7 @@ def local_world() -> int:
 def mean_over_ranks(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Mean of each value over the ranks, in one collective. The keys must be the same on every rank."""
     names = sorted(values)
-    stacked = torch.stack([values[name].detach().float().reshape(()) for name in names])
+    stacked = torch.stack([values[name].detach().float().reshape(()) for name in names]).to(_talking_device())
     if world() > 1:
         dist.all_reduce(stacked)
         stacked /= world()
@@ -86,14 +87,37 @@ def from_first(value: VALUE) -> VALUE:
     return box[0]
 
 
+def on_first(action: Callable[[], VALUE]) -> VALUE:
+    """What `action` gives on rank 0, the only one to run it, on every rank; a UserError of it is raised on all.
+
+    (A rank that fails alone would leave the others waiting, or failing with a message about the network.)
+    """
+    if world() == 1:
+        return action()
+    outcome: tuple[VALUE | None, tuple[str, str] | None] = (None, None)
+    if rank() == 0:
+        try:
+            outcome = (action(), None)
+        except UserError as error:
+            outcome = (None, (error.message, error.hint))
+    value, failure = from_first(outcome)
+    if failure is not None:
+        raise UserError(*failure)
+    return cast(VALUE, value)
+
+
 def agree(flag: bool) -> bool:
     """Whether the flag is set on ANY rank: so that all stop together and none waits for ever."""
     if world() == 1:
         return flag
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    tensor = torch.tensor([int(flag)], device=device)
+    tensor = torch.tensor([int(flag)], device=_talking_device())
     dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return bool(tensor.item())
+
+
+def _talking_device() -> str:
+    """Where a tensor must lie to be sent: NCCL knows CUDA tensors only."""
+    return "cuda" if dist.is_initialized() and dist.get_backend() == "nccl" else "cpu"
 
 
 def barrier() -> None:

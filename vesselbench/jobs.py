@@ -7,13 +7,23 @@ import os
 ERROR_LOCK = "VESSELBENCH_ERROR_LOCK"
 """Environment variable: a file that the first process to report an error makes."""
 
+RUN_FILE = "VESSELBENCH_RUN_FILE"
+"""Environment variable: a file into which a training writes the path of its run."""
+
 
 class LaunchError(Exception):
-    """A started process failed; it has said why. `code` is its exit code."""
+    """A started process failed. `silent`: a signal ended it, so it could not say why; else it has said so itself."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"a process ended with code {code}")
-        self.code = code
+        self.silent = code < 0
+        self.code = 1 if self.silent else code
+        how = f"was ended by signal {-code} (9: most often for want of memory)" if self.silent else f"ended with {code}"
+        super().__init__(f"a training process {how}")
+
+
+def in_job() -> bool:
+    """Whether this process is one of several that vesselbench started."""
+    return ERROR_LOCK in os.environ
 
 
 def may_speak() -> bool:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
-from vesselbench.jobs import ERROR_LOCK, LaunchError
+from vesselbench.jobs import ERROR_LOCK, RUN_FILE, LaunchError
 from vesselbench.provenance import OUTER_COMMAND, command_line
 from vesselbench.recipes import dump_recipe
-from vesselbench.rundir import RunDir, runs_of
+from vesselbench.rundir import RunDir, write_text
 
 
 def processes_wanted(nproc: int | None, device: str) -> int:
@@ -34,45 +34,52 @@ def train_apart(recipe: Recipe, runs: Path, nproc: int | None) -> RunDir:
 
     Raises LaunchError when it failed; it has said why on the same terminal.
     """
-    before = {run.path for run in runs_of(runs, recipe.name)}
+    words = ["--nproc", str(nproc)] if nproc is not None else []
     with tempfile.TemporaryDirectory() as folder:
-        words = ["train", str(_store(recipe, Path(folder))), "--runs", str(runs)]
-        words += ["--nproc", str(nproc)] if nproc is not None else []
-        environment = {**os.environ, OUTER_COMMAND: command_line()}
-        command = [sys.executable, "-m", "vesselbench", *words]
-        done = subprocess.run(command, stdout=sys.stderr, env=environment, check=False)
-    if done.returncode:
-        raise LaunchError(done.returncode)
-    return _new_run(recipe, runs, before)
+        job = Job(Path(folder), recipe)
+        command = [sys.executable, "-m", "vesselbench", *job.words(runs), *words]
+        environment = {**os.environ, OUTER_COMMAND: command_line(), RUN_FILE: str(job.run_file)}
+        code = subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode
+        return job.result(code)
 
 
 def train_launched(recipe: Recipe, runs: Path, nproc: int) -> RunDir:
     """Train a recipe on `nproc` ranks and return the new run. Raises LaunchError when a rank failed."""
-    before = {run.path for run in runs_of(runs, recipe.name)}
     with tempfile.TemporaryDirectory() as folder:
-        words = ["train", str(_store(recipe, Path(folder))), "--runs", str(runs)]
-        run_processes(nproc, words, Path(folder) / "said")
-    return _new_run(recipe, runs, before)
+        job = Job(Path(folder), recipe)
+        code = run_processes(nproc, job.words(runs), job)
+        return job.result(code)
 
 
-def _store(recipe: Recipe, folder: Path) -> Path:
-    file = folder / f"{recipe.name}.yaml"
-    file.write_text(dump_recipe(recipe), encoding="utf-8")
-    return file
+class Job:
+    """The files through which a training that was started and its starter know of each other."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.recipe_file = folder / f"{recipe.name}.yaml"
+        self.lock = folder / "said"
+        self.run_file = Path(os.environ.get(RUN_FILE, folder / "run"))
+        write_text(self.recipe_file, dump_recipe(recipe))
+
+    def words(self, runs: Path) -> list[str]:
+        """The command that trains."""
+        return ["train", str(self.recipe_file), "--runs", str(runs)]
+
+    def result(self, code: int) -> RunDir:
+        """The run that it made. Raises LaunchError for an exit code other than 0, after the run is marked failed."""
+        run = RunDir(Path(self.run_file.read_text(encoding="utf-8"))) if self.run_file.is_file() else None
+        if code:
+            if run is not None and run.record().get("status") == "running":
+                run.update(status="failed", reason=f"a process of the training ended with code {code}")
+            raise LaunchError(code)
+        if run is None:
+            raise UserError("the training ended without a run", "see what it printed")
+        return run
 
 
-def _new_run(recipe: Recipe, runs: Path, before: set[Path]) -> RunDir:
-    new = [run for run in runs_of(runs, recipe.name) if run.path not in before]
-    if not new:
-        raise UserError(f"the training ended without a run below {runs}", "see what it printed")
-    return new[0]
+def run_processes(nproc: int, arguments: Sequence[str], job: Job) -> int:
+    """Run ``python -m vesselbench ARGUMENTS`` on `nproc` ranks, as torchrun does; returns 0 or a failing exit code.
 
-
-def run_processes(nproc: int, arguments: Sequence[str], lock: Path) -> None:
-    """Run ``python -m vesselbench ARGUMENTS`` on `nproc` ranks, as torchrun does.
-
-    The cores are divided between the ranks. Of several ranks that fail, the first to make the file `lock` speaks.
-    Raises LaunchError with the exit code of a rank that failed.
+    The cores are divided between the ranks. Of several ranks that fail, the first to make the job's lock speaks.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -84,16 +91,19 @@ def run_processes(nproc: int, arguments: Sequence[str], lock: Path) -> None:
         nproc_per_node=nproc,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
-        run_id=lock.parent.name,
+        run_id=job.lock.parent.name,
         max_restarts=0,
     )
     threads = str(max(1, (os.cpu_count() or 1) // nproc))
-    os.environ |= {ERROR_LOCK: str(lock), OUTER_COMMAND: command_line(), "OMP_NUM_THREADS": threads}
+    ours = {ERROR_LOCK: str(job.lock), RUN_FILE: str(job.run_file), OUTER_COMMAND: command_line()}
+    before = dict(os.environ)
+    os.environ |= {"OMP_NUM_THREADS": threads, **before, **ours}
     try:
         elastic_launch(config, sys.executable)("-m", "vesselbench", *arguments)
     except ChildFailedError as failure:
-        codes = [result.exitcode for result in failure.failures.values()]
-        raise LaunchError(max(codes) if max(codes) > 0 else 1) from None
+        return int(failure.get_first_failure()[1].exitcode)  # the others were ended because of it
     finally:
-        for name in (ERROR_LOCK, OUTER_COMMAND, "OMP_NUM_THREADS"):
+        for name in os.environ.keys() - before.keys():
             del os.environ[name]
+        os.environ |= before
+    return 0

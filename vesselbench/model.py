@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save
 
 from vesselbench import sharding
 from vesselbench.config import Recipe
-from vesselbench.distributed import rank
+from vesselbench.distributed import on_first, rank
 from vesselbench.errors import UserError
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.plugins import Catalogue
@@ -113,7 +113,8 @@ def trained_names(module: torch.nn.Module) -> list[str]:
 def save_trained(module: torch.nn.Module, path: Path) -> None:
     """Write trainable parameters and buffers, whole, to `path` (rank 0 writes; every rank must call it).
 
-    Raises UserError, with the names, when a tensor is empty or not finite: such a file would train or score nothing.
+    Raises UserError on every rank, with the names, when a tensor is empty or not finite: such a file would score
+    nothing.
     """
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in module.named_parameters():
@@ -121,17 +122,19 @@ def save_trained(module: torch.nn.Module, path: Path) -> None:
             with sharding.whole([parameter]):  # one at a time: a rank never holds the whole model
                 if rank() == 0:
                     tensors[name] = parameter.detach().cpu().clone().contiguous()
-    if rank() != 0:
-        return
     state = dict(module.named_buffers())
     tensors |= {name: state[name].detach().cpu().clone().contiguous() for name in _buffer_names(module)}
+    on_first(lambda: _write(tensors, path))
+
+
+def _write(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     bad = [name for name, tensor in tensors.items() if tensor.numel() == 0 or not bool(torch.isfinite(tensor).all())]
     if bad:
         raise UserError(
             f"refused to save {path}: empty or non-finite tensors {_some(bad)}",
             "the training went wrong; lower train.lr",
         )
-    write_bytes(path, save(tensors))
+    write_bytes(path, save(dict(tensors)))
 
 
 def load_trained(module: torch.nn.Module, path: Path) -> None:

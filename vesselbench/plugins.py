@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -33,8 +33,8 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
 class Table(Mapping[str, ITEM], Generic[ITEM]):
     """Registered things by name; an unknown name is a UserError with the nearest one."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, needs: tuple[str, ...] = ()) -> None:
+        self.kind, self.needs = kind, needs
         self._items: dict[str, ITEM] = {}
         self.owners: dict[str, str] = {}
 
@@ -42,6 +42,9 @@ class Table(Mapping[str, ITEM], Generic[ITEM]):
         name = getattr(item, "name", None)
         if not isinstance(name, str) or not name:
             raise TypeError(f"the {self.kind} {item!r} has no name")
+        lacking = [attribute for attribute in self.needs if not hasattr(item, attribute)]
+        if lacking:
+            raise TypeError(f"the {self.kind} {name!r} lacks {', '.join(lacking)}")
         if name in self._items:
             raise UserError(
                 f"two plugins register the {self.kind} {name!r}: {self.owners[name]} and {owner}",
@@ -49,6 +52,11 @@ class Table(Mapping[str, ITEM], Generic[ITEM]):
             )
         self._items[name] = item
         self.owners[name] = owner
+
+    def drop(self, owner: str) -> None:
+        """Forget everything that `owner` has registered."""
+        for name in [name for name, whose in self.owners.items() if whose == owner]:
+            del self._items[name], self.owners[name]
 
     def __getitem__(self, name: str) -> ITEM:
         if name not in self._items:
@@ -99,9 +107,19 @@ def load_catalogue(wanted: str | None = None) -> Catalogue:
     return _collect(manager, found, failed)
 
 
-def add_commands(cli: typer.Typer) -> None:
-    """Let every plugin add its typer commands to `cli`; nothing else of a plugin is asked for (raises as above)."""
-    _open(None)[0].hook.register_commands(cli=cli)
+def add_commands(cli: typer.Typer) -> list[str]:
+    """Let every plugin add its typer commands to `cli`; nothing else of a plugin is asked for (raises as above).
+
+    Returns one message per plugin whose hook failed.
+    """
+    manager, _, _ = _open(None)
+    failed = []
+    for name, _ in manager.list_name_plugin():
+        try:
+            _hook_of_one(manager, name, "register_commands")(cli=cli)
+        except Exception as error:  # noqa: BLE001 - as at import: a foreign hook must not kill the command line
+            failed.append(f"plugin {name}: its commands were left out: {type(error).__name__}: {error}")
+    return failed
 
 
 def _open(wanted: str | None) -> tuple[pluggy.PluginManager, Found, dict[str, str]]:
@@ -157,19 +175,26 @@ def _refuse_misspelt_hooks(manager: pluggy.PluginManager) -> None:
     manager.check_pending()
 
 
-def _collect(manager: pluggy.PluginManager, found: Found, failed: Mapping[str, str]) -> Catalogue:
-    models: Table[ModelPlugin] = Table("model")
-    datasets: Table[DatasetFormat] = Table("data set format")
-    metrics: Table[Metric] = Table("metric")
-    trackers: Table[type[Tracker]] = Table("tracker")
+def _collect(manager: pluggy.PluginManager, found: Found, failed: dict[str, str]) -> Catalogue:
+    models: Table[ModelPlugin] = Table("model", ("Config", "build", "collator"))
+    datasets: Table[DatasetFormat] = Table("data set format", ("read",))
+    metrics: Table[Metric] = Table("metric", ("better", "version", "kind", "__call__"))
+    trackers: Table[type[Tracker]] = Table("tracker", ("start", "log", "finish"))
     tables: dict[str, Table[Any]] = dict(zip(HOOKS[:-1], (models, datasets, metrics, trackers), strict=True))
     records = []
     for name in sorted([plugin for plugin, _ in manager.list_name_plugin()] + list(failed)):
         distribution, _ = found[name]
         hooks = _hooks_of(manager, name) if name not in failed else ()
-        for hook in hooks:
-            if hook in tables:
-                _call_one(manager, name, hook, tables[hook])
+        try:
+            for hook in hooks:
+                if hook in tables:
+                    _register(manager, name, hook, tables[hook])
+        except UserError:  # two owners of a name
+            raise
+        except Exception as error:  # noqa: BLE001 - as at import: reported, and nothing of the plugin is used
+            failed[name] = f"{type(error).__name__}: {error}"
+            for table in tables.values():
+                table.drop(name)
         registers = tuple(f"{t.kind} {item}" for t in tables.values() for item in t if t.owners[item] == name)
         records.append(PluginRecord(name, distribution.name, distribution.version, hooks, registers, failed.get(name)))
     return Catalogue(models, datasets, metrics, trackers, tuple(records))
@@ -180,7 +205,14 @@ def _hooks_of(manager: pluggy.PluginManager, name: str) -> tuple[str, ...]:
     return tuple(sorted(caller.name for caller in callers))
 
 
-def _call_one(manager: pluggy.PluginManager, name: str, hook: str, table: Table[Any]) -> None:
+def _register(manager: pluggy.PluginManager, name: str, hook: str, table: Table[Any]) -> None:
+    def register(item: Any) -> None:
+        table.add(name, item)
+
+    _hook_of_one(manager, name, hook)(register=register)
+
+
+def _hook_of_one(manager: pluggy.PluginManager, name: str, hook: str) -> pluggy.HookCaller:
+    """A hook that calls one plugin only."""
     others = [plugin for other, plugin in manager.list_name_plugin() if other != name]
-    register: Callable[[Any], None] = lambda item: table.add(name, item)  # noqa: E731
-    manager.subset_hook_caller(hook, remove_plugins=others)(register=register)
+    return manager.subset_hook_caller(hook, remove_plugins=others)

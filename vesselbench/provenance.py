@@ -39,6 +39,8 @@ def versions() -> dict[str, str]:
 def source_revision() -> str | None:
     """The git commit of this source tree, with "+changes" when it was modified; None outside a checkout."""
     folder = Path(__file__).resolve().parent
+    if not (folder.parent / "pyproject.toml").is_file():  # installed: a repository around it is somebody else's
+        return None
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--", str(folder.parent))

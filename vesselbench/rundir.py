@@ -14,12 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vesselbench.errors import UserError
 from vesselbench.types import SET_NAMES, ScoreRow, Scores, SetName, Split
-
-Status = Literal["running", "finished", "failed"]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -123,20 +121,12 @@ class RunDir:
         return self.path / "split.json"
 
     @property
-    def plan_file(self) -> Path:
-        return self.path / "plan.json"
-
-    @property
     def train_log(self) -> Path:
         return self.path / "train.jsonl"
 
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report"
 
     def evaluation(self, set_name: SetName) -> Path:
         """Folder of the scores of one set: scores.jsonl, summary.json, predictions/."""
@@ -163,8 +153,14 @@ class RunDir:
     def log_step(self, values: Mapping[str, Any]) -> None:
         """Append one line to train.jsonl."""
         try:
-            with open(self.train_log, "a", encoding="utf-8") as file:
-                file.write(json.dumps(values, allow_nan=False) + "\n")
+            with open(self.train_log, "ab") as file:
+                size = file.tell()
+                try:
+                    file.write((json.dumps(values, allow_nan=False) + "\n").encode())
+                    file.flush()
+                except OSError:
+                    file.truncate(size)  # no half line stays behind
+                    raise
         except OSError as error:
             raise UserError(f"cannot write {self.train_log}: {error.strerror}", "free space on the disk") from error
 
@@ -200,9 +196,13 @@ class RunDir:
                 f"{self.path} has no scores of its {set_name} set", f"vesselbench evaluate {self.path} --set {set_name}"
             )
         summary = read_json(folder / "summary.json")
-        rows = tuple(ScoreRow(**row) for row in read_jsonl(folder / "scores.jsonl"))
         keys = ("set_name", "threshold", "fingerprint", "metric_versions", "weights_sha256")
-        return Scores(rows, **{key: summary[key] for key in keys})
+        try:
+            rows = tuple(ScoreRow(**row) for row in read_jsonl(folder / "scores.jsonl"))
+            return Scores(rows, **{key: summary[key] for key in keys})
+        except (TypeError, KeyError) as error:
+            hint = f"vesselbench evaluate {self.path} --set {set_name}"
+            raise UserError(f"{folder} was damaged after it was written: {error!r}", hint) from None
 
 
 def fresh_path(root: Path, name: str) -> Path:
@@ -240,6 +240,6 @@ def read_split(path: Path) -> Split:
 
 def runs_of(root: Path, name: str | None = None) -> Iterator[RunDir]:
     """Runs below `root`, newest first; of one recipe when `name` is given."""
-    pattern = f"{name}/*/run.json" if name else "*/*/run.json"
-    for path in sorted(root.glob(pattern), key=lambda p: p.parent.name, reverse=True):
+    found = (root / name).glob("*/run.json") if name else root.glob("*/*/run.json")
+    for path in sorted(found, key=lambda p: p.parent.name, reverse=True):
         yield RunDir(path.parent)

@@ -44,10 +44,14 @@ def obtain_run(
     recipe, _ = load_recipe(name, catalogue, wanted.files, wanted.overrides)
     split = load_dataset(recipe.data, catalogue).split
     for run in runs_of(runs, recipe.name):
-        if run.record().get("status") != "finished" or not same_split(run.split(), split):
+        try:
+            if run.record().get("status") != "finished" or not same_split(run.split(), split):
+                continue
+            unlike = differences(recipe, open_recipe(run, catalogue))
+        except UserError as error:  # a damaged run, or one of a plugin that is gone, must not block a new one
+            watch.line(f"{run.path} is passed over: {error.message}")
             continue
-        unlike = differences(recipe, open_recipe(run, catalogue))
-        if not asked_for(unlike, wanted):
+        if "model.name" not in unlike and not asked_for(unlike, wanted):
             _say_reuse(run, unlike, watch)
             return run
     if train is None:
@@ -107,22 +111,25 @@ def open_dataset(run: RunDir, recipe: Recipe, catalogue: Catalogue) -> Dataset:
     return dataset
 
 
-def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch, device: str = "auto") -> None:
-    """Score a finished run on one set, unless the scores of exactly these weights are there."""
+def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch, again: bool = False) -> None:
+    """Score a finished run on one set, unless the scores of exactly these weights by these metrics are there.
+
+    `again`: score it in any case. UserError when the run is not finished or its data have changed.
+    """
     record = run.record()
     if record.get("status") != "finished":
         reason = record.get("reason", "it did not end")
         raise UserError(f"{run.path} is {record.get('status')}, not finished: {reason}", "train it again")
     weights = file_sha256(run.weights())
-    if (run.evaluation(set_name) / "summary.json").is_file() and run.scores(set_name).weights_sha256 == weights:
+    recipe = open_recipe(run, catalogue)
+    dataset = open_dataset(run, recipe, catalogue)
+    if not again and _is_scored(run, set_name, weights, recipe, catalogue):
         return
     from vesselbench.evaluation.evaluate import evaluate
     from vesselbench.evaluation.predict import load_predictor
 
-    recipe = open_recipe(run, catalogue)
-    dataset = open_dataset(run, recipe, catalogue)
     evaluate(
-        load_predictor(run, catalogue, device),
+        load_predictor(run, catalogue),
         dataset.of(set_name),
         recipe.evaluation,
         catalogue,
@@ -133,3 +140,11 @@ def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch
         run=run,
         progress=partial(watch.progress, f"score {recipe.name} {set_name}"),
     )
+
+
+def _is_scored(run: RunDir, set_name: SetName, weights: str, recipe: Recipe, catalogue: Catalogue) -> bool:
+    if not (run.evaluation(set_name) / "summary.json").is_file():
+        return False
+    scores = run.scores(set_name)
+    versions = {name: catalogue.metrics[name].version for name in recipe.evaluation.metrics}
+    return scores.weights_sha256 == weights and dict(scores.metric_versions) == versions

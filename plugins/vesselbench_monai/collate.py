@@ -23,7 +23,7 @@ class Collator:
 
     Gives ``image`` float32 [B,6,H,W] (see `channels_of`), ``mask`` and ``weight`` float32 [B,1,H,W] (weight 0: padding,
     outside the field of view, or no annotation) and ``channel`` int64 [B] (index of the sample's target). H and W are
-    the batch's largest, rounded up to `multiple`.
+    the batch's largest, rounded up to `multiple`, at least twice that.
     """
 
     task: Task
@@ -49,7 +49,7 @@ class Collator:
         }
 
     def _round(self, length: int) -> int:
-        return -(-length // self.multiple) * self.multiple
+        return max(2, -(-length // self.multiple)) * self.multiple  # instance norm needs two pixels at the lowest level
 
 
 def channels_of(example: Example, neighbourhood: int) -> npt.NDArray[np.float32]:

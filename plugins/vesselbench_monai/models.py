@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vesselbench import Example, Task
 
@@ -18,7 +18,7 @@ class UNetConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    channels: list[int] = Field(default=[16, 32, 64, 128], min_length=2)
+    channels: list[Annotated[int, Field(ge=1)]] = Field(default=[16, 32, 64, 128], min_length=2)
     """Feature channels per level; each level below the first halves the resolution."""
     residual_units: int = Field(default=2, ge=0)
     """Residual units per level; 0: one plain convolution."""
@@ -32,6 +32,20 @@ class UNetConfig(BaseModel):
     """Share of a window that the next one covers again."""
     dice_weight: float = Field(default=1.0, ge=0)
     """Weight of the soft Dice loss beside binary cross-entropy."""
+
+    @property
+    def multiple(self) -> int:
+        """The sides of an input must be multiples of this: each level but the first halves them."""
+        return int(2 ** (len(self.channels) - 1))
+
+    @model_validator(mode="after")
+    def _the_window_fits_the_levels(self) -> UNetConfig:
+        if self.window % self.multiple or self.window < 2 * self.multiple:
+            unit = self.multiple
+            raise ValueError(
+                f"window {self.window} must be a multiple of {unit} and at least {2 * unit} for these levels"
+            )
+        return self
 
 
 class UNet:
@@ -48,4 +62,4 @@ class UNet:
     def collator(self, config: UNetConfig, task: Task) -> Callable[[list[Example]], dict[str, Any]]:
         from vesselbench_monai.collate import Collator
 
-        return Collator(task, 2 ** (len(config.channels) - 1), config.neighbourhood)
+        return Collator(task, config.multiple, config.neighbourhood)

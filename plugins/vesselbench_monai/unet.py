@@ -12,6 +12,8 @@ from vesselbench_monai.collate import CHANNELS
 from vesselbench_monai.models import UNetConfig
 
 ALL_AT_ONCE = 1_000_000
+WINDOWS = 16
+"""Windows per call of the net when this process is alone: memory does not grow with the image."""
 
 
 class UNetModule(torch.nn.Module):
@@ -48,16 +50,26 @@ class UNetModule(torch.nn.Module):
         """Probability [H,W] per sample at its own size: the padding is cut off again.
 
         Images larger than the window are predicted in overlapping windows, blended with Gaussian weights: instance
-        norm sees then what it saw in training. All windows go through the net in one call, so every rank of a
-        ZeRO-3 job makes equally many calls whatever the sizes of its images.
+        norm sees then what it saw in training. On several processes all windows go through the net in one call:
+        every rank of a ZeRO-3 job must make equally many calls, whatever the sizes of its images.
         """
         image = batch.inputs["image"]
         size = tuple(min(self.window, length) for length in image.shape[2:])
         logits = sliding_window_inference(
-            image, size, sw_batch_size=ALL_AT_ONCE, predictor=self.net, overlap=self.overlap, mode="gaussian"
+            image,
+            size,
+            sw_batch_size=WINDOWS if is_alone() else ALL_AT_ONCE,
+            predictor=self.net,
+            overlap=self.overlap,
+            mode="gaussian",
         )
         probability = torch.sigmoid(pick(logits, batch))
         return [probability[i, 0, :height, :width] for i, (height, width) in enumerate(batch.sizes)]
+
+
+def is_alone() -> bool:
+    """Whether no other process takes part in this job."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1
 
 
 def pick(logits: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -71,6 +71,9 @@ class TorchFile:
                 held = held[wrapper]
         if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
             raise UserError(f"{path} holds no table of tensors", "save a state_dict")
+        nameless = [key for key in held if not isinstance(key, str)]
+        if nameless:
+            raise UserError(f"{path}: key {nameless[0]!r} is no text", "save a state_dict: tensors by name")
         for key, tensor in held.items():
             if not tensor.is_floating_point():
                 raise UserError(f"{path}: key {key!r} is of type {tensor.dtype}", "weights must be floating")

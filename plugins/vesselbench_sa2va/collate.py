@@ -93,5 +93,5 @@ def _mask(example: Example) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def _draw(choices: tuple[str, ...]) -> str:
-    """By torch's generator: loader workers have their own seeds there, and so does a resumed run."""
+    """By torch's generator, which the training loader sets for each micro-batch from the seed and its place."""
     return choices[int(torch.randint(len(choices), ()))]

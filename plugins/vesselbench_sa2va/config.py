@@ -81,7 +81,7 @@ class Sa2VAConfig(Settings):
     """fixed: one question and one answer; official: drawn from the official lists for each training example."""
     answer: Literal["forced", "generated"] = "forced"
     """forced: the answer `Sure, [SEG].` is given to the model, as in training; generated: the model writes it,
-    greedily. Only predictions differ."""
+    greedily. Only predictions differ. generated is refused for now."""
     answer_tokens: int = Field(default=48, ge=2, le=512)
     """Tokens that a generated answer may have; always as many are made, so that all processes make equal calls."""
 

@@ -54,6 +54,7 @@ def test_every_stage_trains_it_as_stage_0_does(model, stage, catalogue, dataset,
 @pytest.mark.parametrize("model", MODELS)
 def test_it_trains_in_bf16(model, catalogue, dataset, device):
     values, engine = losses(a_recipe(model, catalogue, precision="bf16", zero_stage=3), dataset, catalogue, device)
+    assert {parameter.dtype for parameter in engine.module.parameters()} == {torch.bfloat16}
     engine.close()
     exact, engine = losses(a_recipe(model, catalogue, zero_stage=3), dataset, catalogue, device)
     engine.close()

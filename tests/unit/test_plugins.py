@@ -8,7 +8,7 @@ import pluggy
 import pytest
 
 from vesselbench import UserError, hookimpl, hookspecs
-from vesselbench.plugins import Catalogue, Table, _refuse_misspelt_hooks, load_catalogue, nearest
+from vesselbench.plugins import Catalogue, Table, _refuse_misspelt_hooks, add_commands, load_catalogue, nearest
 
 
 class Thing:
@@ -29,9 +29,26 @@ MODEL = """
 from vesselbench import hookimpl
 class Model:
     name = {name!r}
+    Config = build = collator = None
 @hookimpl
 def register_models(register):
     register(Model())
+"""
+RAISING = """
+from vesselbench import hookimpl
+class Nothing:
+    name, read = "nothing", None
+@hookimpl
+def register_datasets(register):
+    register(Nothing())
+@hookimpl
+def register_metrics(register):
+    class Metric:
+        name = "half_a_metric"
+    register(Metric())
+@hookimpl
+def register_commands(cli):
+    raise OSError("no weather today")
 """
 
 
@@ -100,6 +117,17 @@ def test_a_plugin_that_does_not_import_is_reported_and_left_out(tmp_path, monkey
     (record,) = [plugin for plugin in catalogue.plugins if plugin.name == "broken"]
     assert record.error == "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"
     assert "unet" in catalogue.models
+
+
+def test_a_plugin_whose_hook_fails_is_reported_and_nothing_of_it_is_used(tmp_path, monkeypatch):
+    install(tmp_path, "raising_plugin", RAISING, "raising")
+    monkeypatch.syspath_prepend(tmp_path)
+    catalogue = load_catalogue()
+    (record,) = [plugin for plugin in catalogue.plugins if plugin.name == "raising"]
+    assert record.error == "TypeError: the metric 'half_a_metric' lacks better, version, kind, __call__"
+    assert record.registers == ()
+    assert "nothing" not in catalogue.datasets
+    assert add_commands(None) == ["plugin raising: its commands were left out: OSError: no weather today"]
 
 
 def test_a_name_clash_between_distributions_ends_the_command_with_code_2(tmp_path):

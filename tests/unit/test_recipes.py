@@ -73,6 +73,15 @@ def test_merging_takes_every_leaf_of_the_second_mapping(first, second):
         ("trackers=[tensorbord]", "no tracker named 'tensorbord'", "did you mean 'tensorboard'?"),
         ("train.steps", "'train.steps' is not an override", "write key=value"),
         ("data.split.test=1.5", "data.split", ""),
+        ("train.seed=-1", "train.seed", "Weights, order"),
+        ("train.betas=[2,3]", "train.betas", ""),
+        ("train.lr=.inf", "train.lr", "Peak learning rate"),
+        ("train.augment.crop=0", "train.augment.crop", ""),
+        ("evaluation.metrics=[dice,dice]", "metrics names one twice", ""),
+        ("name=../elsewhere", "name", "Name of the run"),
+        ("name=comparison", "'comparison' is the folder of the reports", ""),
+        ("model.channels=[0,8]", "model.channels.0", ""),
+        ("model.window=100", "model: window 100 must be a multiple of 8", ""),
     ],
 )
 def test_a_mistake_is_answered_with_the_key_and_what_mends_it(override, message, hint):
@@ -112,6 +121,11 @@ def test_a_relative_data_root_is_stored_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe, _ = load_recipe("unet", CATALOGUE, overrides=["data.format=pairs", "data.root=images"])
     assert recipe.data.root == tmp_path / "images"
+
+
+def test_groups_may_be_named_by_bare_numbers():
+    recipe, _ = load_recipe("unet", CATALOGUE, overrides=["data.split.test=[11, 12]"])
+    assert recipe.data.split.test == ["11", "12"]
 
 
 def test_stand_ins_are_named_until_both_are_replaced(tmp_path):

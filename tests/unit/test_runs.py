@@ -85,6 +85,16 @@ def test_a_run_that_contradicts_the_command_line_or_its_split_is_not_used(tmp_pa
     assert len(trained) == 1
 
 
+def test_a_run_that_can_no_longer_be_read_is_passed_over_and_that_is_said(tmp_path):
+    good, gone = finished(tmp_path, recipe()), RunDir(tmp_path / "unet" / "99999999-000000-aaaa")
+    write_text(gone.config, dump_recipe(recipe()).replace("name: unet", "name: a_model_that_is_gone"))
+    gone.write_split(good.split())
+    gone.update(status="finished")
+    watch = Lines()
+    assert obtain_run("unet", Wanted(overrides=SMALL), tmp_path, CATALOGUE, None, watch) == good
+    assert watch.lines[0] == f"{gone.path} is passed over: no model named 'a_model_that_is_gone'"
+
+
 def test_an_unfinished_run_is_neither_used_nor_scored(tmp_path):
     run = finished(tmp_path, recipe())
     run.update(status="failed", reason="no power")

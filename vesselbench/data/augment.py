@@ -24,7 +24,8 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     """
     place = rng.random(2)
     mirrored = rng.random(2) < 0.5
-    turns = int(rng.integers(4)) if config.rotate else 0
+    quarters = int(rng.integers(4))
+    turns = quarters if config.rotate else 0
     shift, gain = rng.uniform(-1, 1, 2)
     changes = [_crop(example.size, config.crop, place)] if config.crop is not None else []
     if config.flip:

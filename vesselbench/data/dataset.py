@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vesselbench.config import DataConfig
-from vesselbench.data.read import read_samples
+from vesselbench.data.check import Finding, absent_values, look_at
+from vesselbench.data.fingerprint import FingerprintLines
+from vesselbench.data.read import load_example, read_samples
 from vesselbench.data.split import make_split, select
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
@@ -32,7 +34,11 @@ class Dataset:
 
 
 def load_dataset(config: DataConfig, catalogue: Catalogue) -> Dataset:
-    """Read and split what a recipe names; UserError when a sample has no annotation to learn from or score with."""
+    """Read and split what a recipe names; every sample of every set is decoded once, so that a broken one stops here.
+
+    Raises UserError for all that `read_samples`, `load_example` and `make_split` refuse, and for what `data check`
+    calls an error: a sample without annotation, an empty field of view, a foreground value that occurs nowhere.
+    """
     samples = read_samples(config, catalogue)
     bare = [sample.id for sample in samples if sample.mask is None]
     if bare:
@@ -40,5 +46,25 @@ def load_dataset(config: DataConfig, catalogue: Catalogue) -> Dataset:
             f"{len(bare)} of {len(samples)} samples have no annotation, the first is {bare[0]!r}",
             "training and scoring need a mask for each; an empty mask is a legal negative",
         )
-    split = make_split(samples, config.split, name=config.format)
+    split = make_split(samples, config.split, config.format, _decode_once(samples))
     return Dataset(samples, split, Task(targets_of(samples)))
+
+
+def _decode_once(samples: Sequence[Sample]) -> str:
+    """The fingerprint of the samples, each loaded and looked at; UserError names the first that cannot be used."""
+    lines = FingerprintLines()
+    for sample in samples:
+        try:
+            example = load_example(sample)
+        except UserError as error:
+            raise UserError(f"sample {sample.id!r}: {error.message}", error.hint) from None
+        _refuse(look_at(example))
+        lines.add(sample, example.mask, example.fov)
+    _refuse(absent_values(samples))
+    return lines.digest()
+
+
+def _refuse(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        if finding.severity == "error":
+            raise UserError(f"{finding.where}: {finding.reason}", finding.cure)

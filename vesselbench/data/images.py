@@ -62,13 +62,24 @@ def image_size(path: Path) -> Size:
 
 
 def upright_size(image: Image.Image, path: Path) -> Size:
-    """(H, W) of an opened image after its EXIF orientation; UserError when the EXIF data is damaged."""
+    """(H, W) of an opened image after its EXIF orientation; UserError when the file or its EXIF data is damaged.
+
+    A PNG may carry EXIF data behind its pixels: one without any in its header is decoded to look there.
+    """
     width, height = image.size
     try:
         turned = image.getexif().get(_ORIENTATION) in _TURNED
     except _BROKEN as error:
+        _refuse_damaged_pixels(image, path)
         raise UserError(f"{path} has damaged EXIF data: {error}", "save it again as PNG") from None
     return (width, height) if turned else (height, width)
+
+
+def _refuse_damaged_pixels(image: Image.Image, path: Path) -> None:
+    try:
+        image.load()
+    except _BROKEN as error:
+        raise UserError(f"{path} is cut short or damaged: {error}", "copy it again or remove it") from None
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:

@@ -72,7 +72,8 @@ def train_batches(
         batch_size=None,
         sampler=range(start * count, train.steps * count),
         num_workers=train.workers,
-        generator=torch.Generator(),  # else the loader draws from, and moves, the global generator
+        # The workers' seeds come from here; without it the loader would draw from, and move, the global generator.
+        generator=torch.Generator().manual_seed(seed_of(train.seed, rank)),
     )
     return _by_step(loader, range(start + 1, train.steps + 1), count)
 
@@ -108,12 +109,19 @@ class MicroBatches(Dataset["Batch | UserError"]):
         return self.train.steps * self.count
 
     def __getitem__(self, number: int) -> Batch | UserError:
-        """Micro-batch `number`. A UserError is returned, not raised: a worker would wrap it into a traceback."""
+        """Micro-batch `number`. A UserError is returned, not raised: a worker would wrap it into a traceback.
+
+        What the collator draws from torch's generator follows from the seed and from the place of the micro-batch's
+        first sample in the training, not from workers; the generator of this process is left as it was.
+        """
         step, part = divmod(number, self.count)
         first = step * self.train.batch_size + (part * self.world + self.rank) * self.micro
         try:
             examples = [self._example(position) for position in range(first, first + self.micro)]
-            return make_batch(examples, self.collate)
+            with torch.random.fork_rng(devices=[]):
+                # Not torch.manual_seed: that would seed the GPUs' generators as well.
+                torch.default_generator.manual_seed(seed_of(self.train.seed, first))
+                return make_batch(examples, self.collate)
         except UserError as error:
             return error
 
@@ -134,6 +142,11 @@ def sample_rng(seed: int, epoch: int, sample_id: str) -> np.random.Generator:
     """The random numbers of one sample in one epoch."""
     words = np.frombuffer(hashlib.sha256(sample_id.encode()).digest(), dtype="<u4")
     return np.random.default_rng([seed, epoch, *words.tolist()])
+
+
+def seed_of(*words: int) -> int:
+    """A seed of 64 bits that follows from all of `words` (whole numbers, none negative)."""
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
 
 
 def _checked(batch: Batch | UserError) -> Batch:

@@ -20,7 +20,8 @@ def read_mask_file(mask: MaskFile, size: Size) -> BoolMask:
 
     Two values: the larger is foreground. One value: 0 is an empty mask, any other a full one. More values need
     ``mask.foreground``, the values that count. Palette images count by grey level when their colours are grey, else by
-    palette index. Raises UserError for another size, colours, a varying alpha channel and unexplained values.
+    palette index; the values of a mask of one bit a pixel are 0 and 255. Raises UserError for another size, colours, a
+    varying alpha channel, values that are not finite and unexplained ones.
     """
     values = _grey_values(mask)
     if values.shape != size:
@@ -42,6 +43,11 @@ def read_mask_file(mask: MaskFile, size: Size) -> BoolMask:
     return np.asarray(values == present[1])
 
 
+def values_in(mask: MaskFile) -> set[float]:
+    """The values that occur in a mask image, as `read_mask_file` counts them; UserError as there."""
+    return {float(value) for value in np.unique(_grey_values(mask))}
+
+
 def _grey_values(mask: MaskFile) -> npt.NDArray[Any]:
     image = load_pixels(open_image(mask.path), mask.path)
     if image.mode == "P":
@@ -51,7 +57,11 @@ def _grey_values(mask: MaskFile) -> npt.NDArray[Any]:
             raise UserError(f"mask {mask.path} has a varying alpha channel", "save it as grey or black and white")
         image = image.convert("RGB" if image.mode == "RGBA" else "L")
     values = np.asarray(image)
+    if image.mode == "1":
+        return values.astype(np.uint8) * 255  # as every viewer shows it
     if values.ndim == 2:
+        if not np.isfinite(values).all():
+            raise UserError(f"mask {mask.path} holds values that are not finite", "replace them and save it again")
         return values
     if image.mode != "RGB" or not (values == values[..., :1]).all():
         raise UserError(f"mask {mask.path} is coloured ({image.mode})", "save it as grey, one value per class")

@@ -96,7 +96,7 @@ def _files(sample: Sample) -> Iterator[Path]:
 def _refuse_strangers(samples: list[Sample], root: Path) -> None:
     inside = root.resolve()
     files = list(dict.fromkeys(path for sample in samples for path in _files(sample)))
-    missing = [path for path in files if not path.is_file()]
+    missing = [path for path in files if not _is_file(path)]
     if missing:
         listed = ", ".join(str(path) for path in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise UserError(
@@ -105,6 +105,13 @@ def _refuse_strangers(samples: list[Sample], root: Path) -> None:
     for path in files:
         if not path.resolve().is_relative_to(inside):
             raise UserError(f"{path} lies outside {root} (it leads to {path.resolve()})", "copy it into the data set")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that the file system refuses: too long, say
+        return False
 
 
 def _group(sample: Sample, root: Path, expression: str | None) -> str:

@@ -1,58 +1,41 @@
-"""Division into train, val and test by whole groups (patients), and the fingerprint of what was divided."""
+"""Division into train, val and test by whole groups (patients)."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vesselbench.config import SplitConfig
-from vesselbench.data.images import image_size
-from vesselbench.data.masks import decode, mask_sha256
+from vesselbench.data.fingerprint import fingerprint
 from vesselbench.errors import UserError
 from vesselbench.plugins import nearest
-from vesselbench.rundir import file_sha256, read_split
+from vesselbench.rundir import read_split
 from vesselbench.types import SET_NAMES, Sample, SetName, Split
 
 _SHOWN = 5
 
 
-def fingerprint(samples: Sequence[Sample]) -> str:
-    """SHA-256 (hexadecimal) of ids, targets, groups, image bytes, decoded masks and fields of view, in any order.
-
-    Every mask is decoded here, so a malformed one raises UserError before anything is trained.
-    """
-    files: dict[Path, str] = {}
-    lines = []
-    for sample in samples:
-        if sample.image not in files:
-            files[sample.image] = file_sha256(sample.image)
-        masks = []
-        for mask, where in ((sample.mask, sample.origin or sample.id), (sample.fov, f"{sample.id} fov")):
-            masks.append("none" if mask is None else mask_sha256(decode(mask, image_size(sample.image), where)))
-        lines.append(repr((sample.id, sample.target, sample.group, files[sample.image], *masks)))
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-
-
-def make_split(samples: Sequence[Sample], config: SplitConfig, name: str) -> Split:
+def make_split(samples: Sequence[Sample], config: SplitConfig, name: str, data: str | None = None) -> Split:
     """Deal the groups out to the three sets, or read ``config.file`` and check that it fits.
 
     A share is a share of ALL groups, rounded to the nearest whole number of groups and at least one; groups that are
     listed by name go where they are listed, the shuffled rest is dealt out: test, then val, then train.
-    The ids of a set are sorted. Raises UserError for unknown group names, a set without groups, a group on two sides,
+    The ids of a set are sorted. `data` is the samples' fingerprint where it is known already.
+    Raises UserError for unknown group names, a set without groups, a group on two sides,
     and a file that was made from other ids or other data.
     """
+    found = fingerprint(samples) if data is None else data
     if config.file is not None:
-        return _checked_file(samples, config.file)
+        return _checked_file(samples, config.file, found)
     groups = _deal(sorted({sample.group for sample in samples}), config)
     side = {group: set_name for set_name, members in groups.items() for group in members}
     sets: dict[SetName, tuple[str, ...]] = {
         set_name: tuple(sorted(sample.id for sample in samples if side[sample.group] == set_name))
         for set_name in SET_NAMES
     }
-    return Split(name, config.seed, sets, fingerprint(samples))
+    return Split(name, config.seed, sets, found)
 
 
 def select(samples: Sequence[Sample], split: Split, set_name: SetName) -> list[Sample]:
@@ -118,7 +101,7 @@ def _refuse_empty(dealt: Mapping[SetName, list[str]], groups: int) -> None:
         )
 
 
-def _checked_file(samples: Sequence[Sample], path: Path) -> Split:
+def _checked_file(samples: Sequence[Sample], path: Path, found: str) -> Split:
     split = read_split(path)
     by_id = {sample.id: sample for sample in samples}
     for set_name, ids in split.sets.items():
@@ -127,7 +110,7 @@ def _checked_file(samples: Sequence[Sample], path: Path) -> Split:
     if missing:
         raise UserError(f"{path} has no {' and no '.join(missing)} set", "each set needs at least one sample")
     refuse_leaks(samples, split)
-    if fingerprint(samples) != split.fingerprint:
+    if found != split.fingerprint:
         raise UserError(
             f"{path} was made from other data: images, masks or groups differ from those in data.root",
             "use the data it was made from, or make a new split",

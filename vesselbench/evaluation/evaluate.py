@@ -30,6 +30,9 @@ Progress = Callable[[int, int], None]
 """Called with (images predicted, images to predict) of this rank's share, padding included."""
 
 
+SMOKE_THRESHOLD = 0.5
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The scores of one set and the summary that summary.json holds."""
@@ -62,13 +65,16 @@ def evaluate(
     Every rank must call it with the same samples and gets the same result. The ranks share the samples and make equal
     numbers of predict calls of ``config.batch_size`` examples. `threshold` is the one chosen on the validation set;
     without it, and with ``config.threshold: validation``, it is chosen here on all images, which only the set "val"
-    may do. `limit` keeps the first so many samples, for a smoke test. With `run`, prediction masks, the second
+    may do. `limit` keeps the first so many samples, for a smoke test: no threshold is chosen then, `SMOKE_THRESHOLD`
+    counts. With `run`, prediction masks, the second
     observer's scores, scores.jsonl and summary.json are written there; that needs `weights_sha256`.
 
     Raises UserError for an empty set, doubled ids, a missing or contradicting threshold, and all that `load_example`
     and `score` refuse; ValueError when `predict` leaves out, adds or doubles a sample.
     """
     known, source = known_threshold(config, set_name, threshold)
+    if known is None and limit is not None:
+        known, source = SMOKE_THRESHOLD, "none chosen"  # one image may rightly have no value at any threshold
     wanted = _chosen(samples, set_name, limit)
     if run is not None and (limit is not None or not weights_sha256):
         raise ValueError("what is stored in a run must cover the whole set (no limit) and name its weights_sha256")

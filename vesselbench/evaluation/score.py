@@ -79,7 +79,7 @@ def reference_of(example: Example) -> BoolMask:
     if example.mask is None:
         raise UserError(
             f"sample {sample.id!r} has no mask and cannot be scored{_origin(example)}",
-            "annotate it, or predict it with `vesselbench predict`",
+            "annotate it, or leave it out of the data set",
         )
     if example.mask.shape != example.size:
         raise ValueError(f"the mask of {sample.id!r} is of size {example.mask.shape}, its image of {example.size}")

@@ -12,16 +12,21 @@ import numpy as np
 from vesselbench.errors import UserError
 from vesselbench.types import Prediction
 
+_CURE = "free space there, or set the environment's TMPDIR to a larger disk"
+
 
 class Spool:
     """A context with a temporary folder of its own (4 bytes a pixel, exact), removed at its end.
 
-    The folder lies where the environment's TMPDIR says.
+    The folder lies where the environment's TMPDIR says. UserError when none can be made there.
     """
 
     def __init__(self) -> None:
         self._kept: list[Prediction] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="vesselbench-predictions-")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="vesselbench-predictions-")
+        except OSError as error:
+            raise UserError(f"cannot make a temporary folder: {error.strerror or error}", _CURE) from error
 
     def __enter__(self) -> Spool:
         return self
@@ -38,10 +43,7 @@ class Spool:
         try:
             np.save(path, prediction.probability, allow_pickle=False)
         except OSError as error:
-            raise UserError(
-                f"cannot write {path}: {error.strerror or error}",
-                "free space there, or set the environment's TMPDIR to a larger disk",
-            ) from error
+            raise UserError(f"cannot write {path}: {error.strerror or error}", _CURE) from error
         self._kept.append(replace(prediction, probability=np.empty((0, 0), np.float32)))
 
     def get(self, number: int) -> Prediction:

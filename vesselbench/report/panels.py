@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from vesselbench.compare import Comparison
 from vesselbench.config import DataConfig
 from vesselbench.contender import Contender
+from vesselbench.data.fingerprint import fingerprint
 from vesselbench.data.masks import decode, mask_sha256
 from vesselbench.data.read import load_example, read_samples
-from vesselbench.data.split import fingerprint
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import validate_options

@@ -62,7 +62,7 @@ def plot_scores(comparison: Comparison, theme: Theme) -> bytes:
         if observed is not None:
             axes.axhline(observed, color=theme.ink, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             axes.annotate(
-                f"second observer {words.score(observed)}",
+                _observer_text(comparison, observed),
                 (0.5 if len(runs) > 1 else 0.3, observed),
                 color=theme.ink,
                 fontsize=9,
@@ -74,6 +74,11 @@ def plot_scores(comparison: Comparison, theme: Theme) -> bytes:
     axes.set_xticks(places, [_shortened(run.label) for run in runs])
     axes.set_ylabel(f"{metric} per image ({comparison.directions[metric]} is better)")
     return _png(figure)
+
+
+def _observer_text(comparison: Comparison, mean: float) -> str:
+    share = words.share(len(comparison.observer2 or ()), len(comparison.images))
+    return f"second observer {words.score(mean)}{f' ({share})' if share else ''}"
 
 
 def plot_differences(comparison: Comparison, pair: Pair, theme: Theme) -> bytes:
@@ -168,6 +173,9 @@ def plot_texts(comparison: Comparison, pair: Pair | None) -> dict[str, str]:
         f"{run.label} {words.or_absent(mean_of(run.values(metric)), words.score)}" for run in comparison.runs
     )
     texts = {"scores": f"{metric} of every image for each run; means: {means}"}
+    observed = None if comparison.observer2 is None else mean_of([row.values[metric] for row in comparison.observer2])
+    if observed is not None:
+        texts["scores"] += f"; {_observer_text(comparison, observed)}"
     if pair is not None:
         paired = pair.metrics[metric]
         shown = f"{words.or_absent(paired.difference, words.change)} {words.bounds(paired.interval)}"

@@ -47,14 +47,14 @@ def render_comparison(
     """Write the report into the new `folder` and return the path of its report.html.
 
     The folder appears whole or not at all. Reads the data that the first run names and every run's predictions.
-    `pseudonymised`: image ids and groups become short hashes (see `pseudonyms.pseudonymise`).
+    `pseudonymised`: image ids, groups and file names become short hashes (see `pseudonyms.pseudonymise`).
     Raises UserError when the folder exists, the data have changed, or a prediction is not the one that was scored.
     """
     if folder.exists():
         raise UserError(f"{folder} exists already", "name a folder that does not exist yet")
     shown = pseudonyms.pseudonymise(comparison) if pseudonymised else pseudonyms.as_it_is(comparison)
-    choices = choose_images(comparison)
-    panels = make_panels(shown.comparison, comparison, choices, read_data(comparison, catalogue))
+    choices = choose_images(shown.original)
+    panels = make_panels(shown.comparison, shown.original, choices, read_data(comparison, catalogue))
     plots = _plots(shown.comparison)
     view = _view(shown.comparison, panels, plots, choices.unranked, pseudonymised)
     environment = _environment()

@@ -39,7 +39,10 @@ class Table:
 
 
 def score_table(comparison: Comparison) -> Table:
-    """Mean and median of every metric, a row per run; the best mean stands out. The second observer is the last row."""
+    """Mean and median of every metric, a row per run; the best mean stands out. The second observer is the last row.
+
+    Where that one has not seen all images, the row says how many: its means are of these only.
+    """
     metrics = list(comparison.directions)
     means = {metric: {run.label: mean_of(run.values(metric)) for run in comparison.runs} for metric in metrics}
     rows = []
@@ -52,7 +55,8 @@ def score_table(comparison: Comparison) -> Table:
     if comparison.observer2 is not None:
         observed = comparison.observer2
         cells = [_score_cell([row.values[metric] for row in observed], False) for metric in metrics]
-        rows.append((Cell("second observer", "a person, scored alike"), *cells))
+        share = words.share(len(observed), len(comparison.images))
+        rows.append((Cell("second observer", f"a person, {share}" if share else "a person, scored alike"), *cells))
     heads = [f"{metric} {'↑' if comparison.directions[metric] == 'higher' else '↓'}" for metric in metrics]
     return Table(("run", *heads), tuple(rows))
 

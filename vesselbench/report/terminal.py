@@ -33,8 +33,11 @@ def terminal_table(comparison: Comparison) -> Table:
     scores = score_table(comparison)
     pairs = () if several else comparison.pairs
     table.add_column("", no_wrap=True)
-    for row in scores.rows:
+    for row in scores.rows[: len(comparison.runs)]:
         table.add_column(Text(row[0].text), justify="right")
+    if comparison.observer2 is not None:
+        share = words.share(len(comparison.observer2), len(comparison.images))
+        table.add_column(Text(f"second observer, {share}" if share else "second observer"), justify="right")
     for pair in pairs:
         table.add_column(Text(f"{pair.a} − {pair.b}"), justify="right", no_wrap=True)
     for place, metric in enumerate(scores.columns[1:], 1):

@@ -72,6 +72,11 @@ def rate(per_second: float) -> str:
     return f"{per_second:.3g}" if per_second < 100 else f"{per_second:,.0f}"
 
 
+def share(part: int, whole: int) -> str:
+    """``k of n images`` where that is not all of them, else nothing."""
+    return f"{part} of {whole} images" if part != whole else ""
+
+
 def setting(value: Any) -> str:
     """A value of a recipe as it would be typed."""
     if value is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,15 @@ def save_checkpoint(run: RunDir, step: int, module: torch.nn.Module) -> Path:
     temporary = run.checkpoints / f".{step}.tmp"
     weights = temporary / "weights.safetensors"
     save_trained(module, weights)
-    if distributed.rank() == 0:
-        size = weights.stat().st_size
-        write_json(temporary / "meta.json", {"step": step, "bytes": size, "sha256": file_sha256(weights)})
-        _rename(temporary, final)
-    distributed.barrier()
+    distributed.on_first(partial(_complete, temporary, final, step))
     return final
+
+
+def _complete(temporary: Path, final: Path, step: int) -> None:
+    weights = temporary / "weights.safetensors"
+    size = weights.stat().st_size
+    write_json(temporary / "meta.json", {"step": step, "bytes": size, "sha256": file_sha256(weights)})
+    _rename(temporary, final)
 
 
 def prune_checkpoints(run: RunDir, keep: int, protected: set[int | None]) -> list[int]:
@@ -77,8 +81,8 @@ class Checkpoints:
 
     def record(self, values: dict[str, Any]) -> None:
         """Set keys of run.json, the best step among them (rank 0)."""
-        if distributed.rank() == 0:
-            self._run.update(**values, best_step=self.best_step, best_score=self.best_score)
+        best = {"best_step": self.best_step, "best_score": self.best_score}
+        distributed.on_first(partial(self._run.update, **values, **best))
 
 
 def _rename(temporary: Path, final: Path) -> None:

@@ -48,7 +48,8 @@ def prepare_process(train: TrainConfig) -> torch.device:
     """Join the other processes and share the cores with them. Call once, before `Engine.build`."""
     device = choose_device(train)
     cores = len(psutil.Process().cpu_affinity() or [1]) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
-    torch.set_num_threads(max(1, (cores or 1) // distributed.local_world()))
+    threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or (cores or 1) // distributed.local_world()
+    torch.set_num_threads(max(1, threads))
     distributed.connect(device, train.timeout_minutes)
     return device
 
@@ -87,6 +88,7 @@ class Engine:
     settings: dict[str, Any]
     base_weights: dict[str, str]
     dtype: torch.dtype
+    learning_rate: float = 0.0
 
     @classmethod
     def build(cls, recipe: Recipe, task: Task, catalogue: Catalogue, device: torch.device) -> Engine:
@@ -122,14 +124,11 @@ class Engine:
         Raises UserError on every rank when any rank's loss is not finite, before the weights are touched.
         """
         self.engine.train()
+        self.learning_rate = float(self.engine.get_lr()[0])  # after the step it is already the next one's
         sums: dict[str, torch.Tensor] = {}
         for batch in micro_batches:
             losses = self.engine("loss", batch_to(batch, self.device, self.dtype))
-            if distributed.agree(not bool(torch.isfinite(losses["loss"]))):
-                raise UserError(
-                    f"the loss is not finite at samples {', '.join(batch.ids)} (of this rank)",
-                    "lower train.lr or set train.clip; nothing was saved after the last checkpoint",
-                )
+            _refuse_non_finite(losses["loss"], batch.ids)
             self.engine.backward(losses["loss"])
             self.engine.step()
             for name, value in losses.items():
@@ -145,7 +144,7 @@ class Engine:
 
     def meters(self) -> dict[str, float]:
         """Learning rate and, where DeepSpeed gives it, gradient norm before clipping of the newest step."""
-        values = {"lr": float(self.engine.get_lr()[0])}
+        values = {"lr": self.learning_rate}
         norm = self.engine.get_global_grad_norm()
         return values if norm is None else {**values, "grad_norm": float(norm)}
 
@@ -153,8 +152,9 @@ class Engine:
         """Bytes of parameters that this rank really holds: its shard at stage 3, everything below."""
         total = 0
         for parameter in self.module.parameters():
-            held = getattr(parameter, "ds_tensor", parameter)
-            total += held.numel() * held.element_size()
+            total += parameter.numel() * parameter.element_size()  # 0 elements while it is partitioned
+            shard = getattr(parameter, "ds_tensor", None)
+            total += 0 if shard is None else shard.numel() * shard.element_size()
         return total
 
     def close(self) -> None:
@@ -174,6 +174,17 @@ def choose_stage(module: torch.nn.Module, train: TrainConfig) -> int:
     return distributed.from_first(
         lowest_stage(total - trainable, trainable, distributed.world(), train.precision, available)
     )
+
+
+def _refuse_non_finite(loss: torch.Tensor, ids: list[str]) -> None:
+    """UserError on every rank, with the samples of all ranks whose loss is not finite."""
+    bad = not bool(torch.isfinite(loss))
+    if distributed.agree(bad):
+        samples = distributed.gather_rows(ids if bad else [])
+        raise UserError(
+            f"the loss is not finite at samples {', '.join(samples)}",
+            "lower train.lr or set train.clip; nothing was saved after the last checkpoint",
+        )
 
 
 def _refuse_batch_norm(module: torch.nn.Module) -> None:

@@ -32,15 +32,12 @@ def train(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch) -> Run
     """
     device = prepare_process(recipe.train)
     first = distributed.rank() == 0
-    watch, clean = watch if first else Silent(), False
-    try:
-        dataset = _load_first_here(recipe, catalogue)
-        run = open_run(recipe, dataset, catalogue, runs)
-        with failures_recorded(run):
-            train_steps(recipe, catalogue, dataset, run, device, watch)
-        clean = True
-    finally:
-        distributed.disconnect(wait=clean)
+    watch = watch if first else Silent()
+    dataset = distributed.on_first(partial(load_dataset, recipe.data, catalogue))
+    run = open_run(recipe, dataset, catalogue, runs)
+    with failures_recorded(run):
+        train_steps(recipe, catalogue, dataset, run, device, watch)
+    distributed.disconnect()  # not after an error: that would end the others before this rank has said why
     if not first:
         return None
     with failures_recorded(run):
@@ -108,13 +105,3 @@ def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, 
         weights_sha256=weights,
     )
     return result
-
-
-def _load_first_here(recipe: Recipe, catalogue: Catalogue) -> Dataset:
-    """The data set, read by rank 0 before the others: so that a cache is written once."""
-    if distributed.rank() != 0:
-        distributed.barrier()
-    dataset = load_dataset(recipe.data, catalogue)
-    if distributed.rank() == 0:
-        distributed.barrier()
-    return dataset

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from vesselbench import distributed
 from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset
+from vesselbench.jobs import RUN_FILE
 from vesselbench.model import count_parts
 from vesselbench.plugins import Catalogue
 from vesselbench.provenance import command_line, source_revision, versions
@@ -26,8 +29,7 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 
 def open_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path) -> RunDir:
     """A new run folder, made by rank 0 and known to all."""
-    path = _make_run(recipe, dataset, catalogue, runs) if distributed.rank() == 0 else ""
-    return RunDir(Path(distributed.from_first(path)))
+    return RunDir(Path(distributed.on_first(partial(_make_run, recipe, dataset, catalogue, runs))))
 
 
 def _make_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path) -> str:
@@ -50,6 +52,8 @@ def _make_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path
         task={"targets": list(dataset.task.targets), "channels": dataset.task.channels},
         split_fingerprint=dataset.split.fingerprint,
     )
+    if RUN_FILE in os.environ:
+        write_text(Path(os.environ[RUN_FILE]), str(run.path))
     return str(run.path)
 
 
@@ -65,25 +69,24 @@ def describe(engine: Engine, recipe: Recipe, dataset: Dataset, run: RunDir, watc
     watch.line(f"parameters in all: {total:,}, trainable {trainable:,} ({trainable / total:.2%})")
     held = distributed.gather_rows([engine.local_parameter_bytes()])
     watch.line(f"ZeRO stage {engine.stage} on {engine.device}; bytes of parameters per rank: {held}")
-    if distributed.rank() == 0:
-        write_json(run.path / "deepspeed.json", engine.settings)
-        run.update(
-            zero_stage=engine.stage,
-            world=distributed.world(),
-            device=str(engine.device),
-            parameters={"total": total, "trainable": trainable, "parts": parts},
-            parameter_bytes_per_rank=held,
-            base_weights=engine.base_weights,
-            weights="files" if engine.base_weights else "random",
-        )
+    facts = {
+        "zero_stage": engine.stage,
+        "world": distributed.world(),
+        "device": str(engine.device),
+        "parameters": {"total": total, "trainable": trainable, "parts": parts},
+        "parameter_bytes_per_rank": held,
+        "base_weights": engine.base_weights,
+        "weights": "files" if engine.base_weights else "random",
+    }
+    distributed.on_first(partial(write_json, run.path / "deepspeed.json", engine.settings))
+    distributed.on_first(partial(run.update, **facts))
 
 
 def log_step(run: RunDir, step: int, values: dict[str, float], clock: StepClock, trackers: Trackers) -> None:
     """One line of train.jsonl and of every tracker; rank 0 only."""
-    if distributed.rank() == 0:
-        values = {**values, "seconds": clock.last_step, "data_seconds": clock.last_wait}
-        run.log_step({"step": step, **values})
-        trackers.log(step, values)
+    values = {**values, "seconds": clock.last_step, "data_seconds": clock.last_wait}
+    distributed.on_first(partial(run.log_step, {"step": step, **values}))
+    trackers.log(step, values)
 
 
 @contextmanager

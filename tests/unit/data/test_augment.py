@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,9 +79,25 @@ def test_the_same_random_numbers_give_the_same_example() -> None:
     assert np.array_equal(one.image, two.image)
 
 
-def test_switching_one_change_off_leaves_the_others() -> None:
-    with_grey = augment(example(), AugmentConfig(crop=6), np.random.default_rng(3))
-    without = augment(example(), AugmentConfig(crop=6, brightness=0, contrast=0), np.random.default_rng(3))
+@pytest.mark.parametrize("off", [{"rotate": False}, {"flip": False}, {"brightness": 0}, {"contrast": 0}])
+def test_switching_one_change_off_draws_as_many_random_numbers(off: dict[str, object]) -> None:
+    on, less = np.random.default_rng(3), np.random.default_rng(3)
+    augment(example(), AugmentConfig(crop=6), on)
+    augment(example(), AugmentConfig(**{"crop": 6, **off}), less)
+    assert on.bit_generator.state == less.bit_generator.state
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_switching_rotation_off_leaves_crop_mirror_and_grey_values(seed: int) -> None:
+    turned = augment(example(), AugmentConfig(crop=6), np.random.default_rng(seed)).image
+    upright = augment(example(), AugmentConfig(crop=6, rotate=False), np.random.default_rng(seed)).image
+    assert any(np.array_equal(np.rot90(upright, turns), turned) for turns in range(4))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_switching_grey_values_off_leaves_the_geometry(seed: int) -> None:
+    with_grey = augment(example(), AugmentConfig(crop=6), np.random.default_rng(seed))
+    without = augment(example(), AugmentConfig(crop=6, brightness=0, contrast=0), np.random.default_rng(seed))
     assert np.array_equal(with_grey.mask, without.mask)
 
 

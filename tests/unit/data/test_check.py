@@ -50,7 +50,7 @@ def constant(path: Path, value: int) -> MaskFile:
         ("empty-mask", "warning", {"mask": 0}),
         ("no-annotation", "error", {"mask": None}),
         ("full-mask", "warning", {"mask": 1}),
-        ("outside-fov", "warning", {"fov": 0}),
+        ("empty-fov", "error", {"fov": 0}),
     ],
 )
 def test_odd_masks_are_found(
@@ -59,6 +59,24 @@ def test_odd_masks_are_found(
     files = {key: None if value is None else constant(tmp_path / "m.png", value) for key, value in changes.items()}
     findings = check_samples([replace(samples[0], **files), *samples[1:]])
     assert [(finding.code, finding.severity) for finding in findings] == [(code, severity)]
+
+
+def test_vessels_outside_the_field_of_view_are_found(samples: list[Sample], tmp_path: Path) -> None:
+    field = np.zeros(SIZE, dtype=np.uint8)
+    field[:6] = 255
+    Image.fromarray(field).save(tmp_path / "fov.png")
+    changed = replace(samples[0], fov=MaskFile(tmp_path / "fov.png"))
+    assert [(finding.code, finding.severity) for finding in check_samples([changed])] == [("outside-fov", "warning")]
+
+
+def test_a_foreground_value_that_stands_in_no_mask_is_an_error(samples: list[Sample]) -> None:
+    def choose(*values: int) -> list[Sample]:
+        return [replace(sample, mask=MaskFile(sample.mask.path, values)) for sample in samples]  # type: ignore[union-attr]
+
+    assert check_samples(choose(255)) == []
+    (finding,) = check_samples(choose(255, 254))
+    assert (finding.code, finding.severity) == ("absent-value", "error")
+    assert finding.reason == "254 occurs in none of 12 masks"
 
 
 def test_a_flat_image_is_found(samples: list[Sample]) -> None:

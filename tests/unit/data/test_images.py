@@ -130,3 +130,15 @@ def test_several_frames_are_refused(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "i.tif", save_all=True, append_images=frames[1:])
     with pytest.raises(UserError, match="several frames"):
         read_image(tmp_path / "i.tif")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_png_that_is_cut_short_is_called_that_not_damaged_exif(tmp_path: Path, share: float) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "i.png")
+    whole = (tmp_path / "i.png").read_bytes()
+    (tmp_path / "i.png").write_bytes(whole[: int(len(whole) * share)])
+    for read in (image_size, read_image):
+        with pytest.raises(UserError, match="cut short") as caught:
+            read(tmp_path / "i.png")
+        assert "EXIF" not in caught.value.message

@@ -68,6 +68,44 @@ def test_micro_batches_ranks_and_workers_change_nothing(samples: list[Sample]) -
     assert steps(samples[::-1]) == expected
 
 
+def drawing_collate(examples: list[Example]) -> dict[str, Any]:
+    """What official prompts do: draw from torch's generator."""
+    return {"drawn": torch.randint(1 << 40, (len(examples),)).tolist()}
+
+
+def drawn(samples: list[Sample], rank: int = 0, start: int = 0, **values: Any) -> list[list[int]]:
+    config = TrainConfig(**{"steps": 6, "batch_size": 4, "augment": CROPPED, **values})
+    return [batch.inputs["drawn"] for _, (batch,) in train_batches(samples, drawing_collate, config, rank, 2, start)]
+
+
+def test_what_a_collator_draws_follows_from_seed_and_place_not_from_workers(samples: list[Sample]) -> None:
+    before = torch.random.get_rng_state()
+    expected = drawn(samples)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert len({tuple(draws) for draws in expected}) == 6
+    torch.randint(9, (5,))
+    assert drawn(samples) == expected
+    assert drawn(samples, workers=2) == expected
+    assert drawn(samples, start=4) == expected[4:]
+    assert drawn(samples, seed=7) != expected
+    assert drawn(samples, rank=1) != expected
+
+
+def numpy_collate(examples: list[Example]) -> dict[str, Any]:
+    return {"base": torch.utils.data.get_worker_info().seed}
+
+
+def test_worker_processes_are_seeded_by_seed_and_rank(samples: list[Sample]) -> None:
+    def base(seed: int, rank: int) -> int:
+        config = TrainConfig(steps=1, batch_size=2, workers=1, seed=seed)
+        ((_, (batch,)),) = train_batches(samples, numpy_collate, config, rank, 2)
+        return int(batch.inputs["base"])
+
+    seeds = {place: base(*place) for place in ((0, 0), (0, 1), (1, 0))}
+    assert len(set(seeds.values())) == 3
+    assert base(0, 1) == seeds[0, 1]
+
+
 def test_resuming_continues_where_it_stopped(samples: list[Sample]) -> None:
     assert steps(samples, start=5) == steps(samples)[5:]
     assert steps(samples, start=8) == []

@@ -38,6 +38,21 @@ def test_one_bit_masks_are_read(tmp_path: Path) -> None:
     assert np.array_equal(read(Image.fromarray(TRUTH), tmp_path), TRUTH)
 
 
+@pytest.mark.parametrize(("foreground", "expected"), [((255,), TRUTH), ((0,), ~TRUTH), ((1,), TRUTH & False)])
+def test_the_values_of_a_one_bit_mask_are_0_and_255(tmp_path: Path, foreground, expected) -> None:
+    assert np.array_equal(read(Image.fromarray(TRUTH), tmp_path, foreground=foreground), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_float_masks_with_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    pixels = TRUTH.astype(np.float32)
+    assert np.array_equal(read(Image.fromarray(pixels), tmp_path, "mask.tif"), TRUTH)
+    pixels[0, 0] = value
+    for foreground in (None, (1,)):
+        with pytest.raises(UserError, match="not finite"):
+            read(Image.fromarray(pixels), tmp_path, "mask.tif", foreground)
+
+
 def test_sixteen_bit_masks_are_read(tmp_path: Path) -> None:
     assert np.array_equal(read(Image.fromarray(TRUTH.astype(np.uint16) * 60000), tmp_path), TRUTH)
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vesselbench.config import DataConfig, SplitConfig
+from vesselbench.data.fingerprint import fingerprint
 from vesselbench.data.read import read_samples
-from vesselbench.data.split import fingerprint, make_split, refuse_leaks, select
+from vesselbench.data.split import make_split, refuse_leaks, select
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
 from vesselbench.types import SET_NAMES, MaskFile, Polygons, Sample, Split

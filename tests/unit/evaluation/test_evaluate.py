@@ -79,6 +79,25 @@ def test_limit_keeps_the_first_samples_and_progress_counts_them(catalogue, write
     assert seen == [(1, 2), (2, 2)]
 
 
+class Nowhere:
+    """A metric without a value on any image."""
+
+    name, better, version, kind = "nowhere", "higher", 1, "none"
+
+    def __call__(self, prediction, example):
+        return None
+
+
+def test_a_smoke_test_needs_no_value_of_the_primary_metric(catalogue, write_samples):
+    catalogue.metrics.add("test", Nowhere())
+    config = EvalConfig(metrics=["nowhere"], primary="nowhere", batch_size=1)
+    result = evaluate(grey, write_samples(2), config, catalogue, limit=1, **KNOWN)
+    assert result.scores.threshold == 0.5
+    assert result.summary["threshold_from"] == "none chosen"
+    with pytest.raises(UserError, match="no threshold can be chosen"):
+        evaluate(grey, write_samples(2), config, catalogue, **KNOWN)
+
+
 def test_a_stored_evaluation_is_read_back_equal_with_its_masks(catalogue, write_samples, tmp_path):
     run = RunDir.new(tmp_path, "grey")
     samples = write_samples(3, fov=True)

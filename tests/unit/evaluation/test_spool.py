@@ -47,3 +47,10 @@ def test_a_disk_that_refuses_is_the_users_error_with_a_cure(monkeypatch, tmp_pat
             spool.put(Prediction("a", np.zeros((2, 2), np.float32)))
         assert "TMPDIR" in caught.value.hint
         folder.mkdir()
+
+
+def test_a_place_where_no_folder_can_be_made_is_the_users_error(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    with pytest.raises(UserError, match="cannot make a temporary folder") as caught:
+        Spool()
+    assert "TMPDIR" in caught.value.hint

@@ -8,6 +8,7 @@ import torch
 
 from vesselbench import Task
 from vesselbench.testing import make_batch, tiny_examples
+from vesselbench_monai import unet
 from vesselbench_monai.collate import CHANNELS, Collator, channels_of
 from vesselbench_monai.models import UNetConfig
 from vesselbench_monai.unet import UNetModule, pixel_mean, soft_dice_loss
@@ -77,7 +78,8 @@ def test_each_sample_learns_and_predicts_the_channel_of_its_target():
 
 
 @pytest.mark.parametrize("size", [(50, 70), (130, 49)])
-def test_windows_of_one_image_go_through_the_net_in_one_call(size):
+def test_windows_of_one_image_go_through_the_net_in_one_call_on_several_processes(size, monkeypatch):
+    monkeypatch.setattr(unet, "is_alone", lambda: False)
     module, calls = UNetModule(SMALL, TASK).eval(), []
     module.net.register_forward_hook(lambda net, given, result: calls.append(tuple(given[0].shape)))
     with torch.no_grad():
@@ -86,6 +88,18 @@ def test_windows_of_one_image_go_through_the_net_in_one_call(size):
     assert len(calls) == 1
     assert calls[0][0] > 1
     assert calls[0][2:] == (48, 48)
+
+
+def test_alone_the_windows_come_in_small_calls_and_the_prediction_is_the_same(monkeypatch):
+    module, batch = UNetModule(SMALL, TASK).eval(), make_batch([an_example((130, 260))], Collator(TASK, 2, 9))
+    calls = []
+    module.net.register_forward_hook(lambda net, given, result: calls.append(given[0].shape[0]))
+    with torch.no_grad():
+        (chunked,) = module.predict(batch)
+        assert len(calls) > 1
+        assert max(calls) == unet.WINDOWS
+        monkeypatch.setattr(unet, "is_alone", lambda: False)
+        assert torch.allclose(chunked, module.predict(batch)[0], atol=1e-6)
 
 
 def test_an_image_within_the_window_is_predicted_as_it_is():

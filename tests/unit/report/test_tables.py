@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from vesselbench.compare import compare
 from vesselbench.report import comparison_record, tables, terminal_table, write_comparison
+from vesselbench.report.plots import plot_texts
 
 TWO = {"x": {"dice": 0.9, "hd": 4.0}, "y": {"dice": 0.7, "hd": None}}
 GROUPS = {"x": "p1", "y": "p2"}
@@ -49,6 +51,17 @@ def test_where_lower_is_better_the_lowest_stands_out(write_run):
 def test_the_second_observer_is_the_last_row(write_run):
     runs = [write_run(name, {"x": 0.9}, observer2={"x": 0.77}) for name in "ab"]
     assert texts(tables.score_table(compare(runs)))["second observer"] == ["0.770"]
+
+
+def test_a_second_observer_of_some_images_says_of_how_many(write_run):
+    runs = [write_run(name, {"x": 0.9, "y": 0.8}, observer2={"x": 0.77}) for name in "ab"]
+    comparison = compare(runs)
+    assert tables.score_table(comparison).rows[-1][0].note == "a person, 1 of 2 images"
+    assert "1 of 2" in printed(comparison)
+    assert "second observer 0.770 (1 of 2 images)" in plot_texts(comparison, None)["scores"]
+    whole = compare([write_run(name, {"x": 0.9}, observer2={"x": 0.77}) for name in "cd"])
+    assert "1 of 1" not in printed(whole)
+    assert plot_texts(whole, None)["scores"].endswith("second observer 0.770")
 
 
 def test_differences_say_interval_p_counts_and_the_outcome_of_the_primary_metric_only(write_run):
@@ -113,7 +126,8 @@ def test_the_terminal_table_of_three_runs_lists_every_pair_below(write_run):
 
 
 def test_markup_in_a_name_is_printed_not_obeyed(write_run):
-    assert "[red]a" in printed(compare([write_run("[red]a", TWO, GROUPS)]))
+    comparison = compare([write_run("a", TWO, GROUPS)])
+    assert "[red]a" in printed(replace(comparison, runs=(replace(comparison.runs[0], label="[red]a"),)))
 
 
 def test_the_record_is_json_and_holds_every_image(write_run, tmp_path):

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vesselbench import UserError
+from vesselbench_sa2va.archives import open_archive
 from vesselbench_sa2va.building import frozen_of
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.merged import merged_names, merged_tensor, official_tensors
@@ -241,3 +242,9 @@ def test_paths_that_hold_no_weights_are_refused(
 def test_a_file_of_no_known_kind_shows_its_keys(load: Callable[..., Sa2VAModule], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no known kind; its first keys: net\.weight"):
         load(_write(tmp_path / "unet.safetensors", {"net.weight": torch.zeros(2)}))
+
+
+def test_a_torch_file_whose_keys_are_no_texts_is_refused(tmp_path: Path) -> None:
+    torch.save({"model": {"a": torch.zeros(2), 7: torch.zeros(2)}}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match="key 7 is no text"):
+        open_archive(tmp_path / "w.pt")

@@ -49,8 +49,9 @@ class CocoImage:
 class Coco:
     """One Sample per (image, category): all annotations of the two are united.
 
-    An image without an annotation of a category is an annotated negative of it. Annotations are found by image and
-    position, never by their own id (which is not unique in files in the wild). The id of a sample is its file name
+    Categories whose prompts are the same phrase are one target. An image without an annotation of a category is an
+    annotated negative of it. Annotations are found by image and position, never by their own id (which is not unique in
+    files in the wild). The id of a sample is its file name
     without extension, with ``:category`` behind it when several categories are read.
     """
 
@@ -71,11 +72,12 @@ class Coco:
         if chosen.categories is not None:
             wanted = fields.chosen(chosen.categories, categories.values(), "category", path.name)
         fields.chosen(list(chosen.prompts), categories.values(), "category", path.name)
+        targets = fields.one_target_each(wanted, chosen.prompts)
         for image in images:
-            for target in wanted:
-                found = shapes.get((image.id, target), [])
+            for target, members in targets.items():
+                found = sorted((pair for name in members for pair in shapes.get((image.id, name), [])), key=_index)
                 yield Sample(
-                    id=fields.stem_of(image.file_name) + (f":{target}" if len(wanted) > 1 else ""),
+                    id=fields.stem_of(image.file_name, image.where) + (f":{target}" if len(targets) > 1 else ""),
                     image=root / chosen.images / image.file_name,
                     mask=tuple(shape for _, shape in found),
                     target=target,
@@ -83,6 +85,10 @@ class Coco:
                     group=image.group,
                     origin=_origin(path.name, image.where, [index for index, _ in found]),
                 )
+
+
+def _index(found: tuple[int, Polygons | Rle]) -> int:
+    return found[0]
 
 
 def _origin(name: str, image: str, annotations: list[int]) -> str:

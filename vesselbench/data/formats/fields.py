@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vesselbench.errors import UserError
 from vesselbench.plugins import nearest
+
+log = logging.getLogger(__name__)
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes; what common file systems allow
 
 
 def load_json(path: Path) -> Any:
@@ -82,10 +86,44 @@ def coordinates(value: Any, where: str) -> tuple[float, ...]:
         raise UserError(f"{where}: a coordinate is too large", "mend the annotation") from None
 
 
-def stem_of(name: str) -> str:
-    """A file name without its extension, folders kept, with forward slashes: the id of an image."""
+def stem_of(name: str, where: str) -> str:
+    """A file name without its extension, folders kept, with forward slashes: the id of an image.
+
+    UserError when it names no file (``.``, say) or is longer than file systems allow.
+    """
     path = Path(name.replace("\\", "/"))
+    if not path.name or path.name == "..":
+        raise UserError(f"{where}: {_shown(name)} is no file name", "name the image file")
+    parts = [len(part.encode("utf-8", "surrogatepass")) for part in path.parts]
+    if max(parts) > LONGEST_NAME or sum(parts) + len(parts) > LONGEST_PATH:
+        raise UserError(f"{where}: the file name {_shown(name)} is too long", "name the image file")
     return path.with_suffix("").as_posix()
+
+
+def phrase_key(text: str) -> str:
+    """What two spellings of one phrase share: no outer blanks, no case, no final full stop; may be empty."""
+    return text.strip().casefold().removesuffix(".").rstrip()
+
+
+def one_target_each(names: Iterable[str], prompts: Mapping[str, str]) -> dict[str, list[str]]:
+    """Target -> the names that belong to it, in the order of `names`; a target is called by its first name.
+
+    Names are one target when their prompts (default: the name itself) are one phrase, see `phrase_key`: a model must
+    never be asked the same question twice with two different answers. What is united is logged.
+    Raises UserError for a prompt without a phrase.
+    """
+    by_phrase: dict[str, list[str]] = {}
+    for name in names:
+        key = phrase_key(prompts.get(name, name))
+        if not key:
+            raise UserError(
+                f"the prompt of {name!r} is empty", f"set data.options.prompts, for example {{{name}: vein}}"
+            )
+        by_phrase.setdefault(key, []).append(name)
+    for phrase, members in by_phrase.items():
+        if len(members) > 1:
+            log.warning("%s are one target: their prompts are the same phrase %r", ", ".join(members), phrase)
+    return {members[0]: members for members in by_phrase.values()}
 
 
 def chosen(wanted: list[str] | None, known: Iterable[str], kind: str, where: str) -> list[str]:

@@ -33,8 +33,8 @@ class LabelMeOptions(Settings):
 class LabelMe:
     """One Sample per (image, label): polygons of one label are united, an absent label is an annotated negative.
 
-    Polygons are scaled from the stated imageWidth and imageHeight. The id of a sample is its stem, with ``:label``
-    behind it when several labels are read.
+    Labels whose prompts are the same phrase are one target. Polygons are scaled from the stated imageWidth and
+    imageHeight. The id of a sample is its stem, with ``:label`` behind it when several labels are read.
     """
 
     name = "labelme"
@@ -53,12 +53,13 @@ class LabelMe:
             )
         labels = fields.chosen(chosen.labels, occurring, "label", str(root / chosen.annotations))
         fields.chosen(list(chosen.prompts), occurring, "label", str(root / chosen.annotations))
+        targets = fields.one_target_each(labels, chosen.prompts)
         for stem, shapes in documents.items():
-            for label in labels:
+            for label, members in targets.items():
                 yield Sample(
-                    id=stem + (f":{label}" if len(labels) > 1 else ""),
+                    id=stem + (f":{label}" if len(targets) > 1 else ""),
                     image=images[stem],
-                    mask=tuple(shapes.get(label, ())),
+                    mask=tuple(shape for member in members for shape in shapes.get(member, ())),
                     target=label,
                     prompt=chosen.prompts.get(label, label),
                     origin=str(files[stem].relative_to(root)),

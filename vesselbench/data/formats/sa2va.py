@@ -26,7 +26,7 @@ class Sa2VAOptions(Settings):
 
 @dataclass
 class _Entry:
-    """Shapes by text of one image, over all records that name it."""
+    """Shapes by phrase of one image, over all records that name it."""
 
     shapes: dict[str, list[Polygons]] = field(default_factory=dict)
     indices: list[int] = field(default_factory=list)
@@ -35,6 +35,8 @@ class _Entry:
 class Sa2VAAnnotations:
     """One Sample per (image, text): masks that carry the same text are united, also over several records.
 
+    Texts that differ in case, outer blanks or a final full stop only are the same: the target is called by the text
+    without them, the prompt is its first spelling in the file.
     mask[i] is one flat polygon or a list of polygons; an empty list says that the text is absent from the image. A
     record without texts is a negative when the whole file has one text. The id of a sample is its file name without
     extension, with ``:text`` behind it when the file has several texts.
@@ -47,13 +49,16 @@ class Sa2VAAnnotations:
         chosen = validate_options(Sa2VAOptions, options, "data.options.")
         path = root / chosen.annotations
         entries: dict[str, _Entry] = {}
+        spelling: dict[str, str] = {}
         for index, value in enumerate(fields.sequence(fields.load_json(path), path.name)):
             where = f"{path.name} [{index}]"
             record = fields.mapping(value, where)
             entry = entries.setdefault(fields.text(record, "image", where), _Entry())
             entry.indices.append(index)
             for phrase, shapes in _masks(record, where):
-                entry.shapes.setdefault(phrase, []).extend(shapes)
+                key = fields.phrase_key(phrase)
+                spelling.setdefault(key, phrase.strip())
+                entry.shapes.setdefault(key, []).extend(shapes)
         phrases = sorted({phrase for entry in entries.values() for phrase in entry.shapes})
         for name, entry in entries.items():
             origin = f"{path.name} [{', '.join(map(str, entry.indices))}]"
@@ -64,11 +69,11 @@ class Sa2VAAnnotations:
                 )
             for phrase, found in (entry.shapes or {phrases[0]: []}).items():
                 yield Sample(
-                    id=fields.stem_of(name) + (f":{phrase}" if len(phrases) > 1 else ""),
+                    id=fields.stem_of(name, origin) + (f":{phrase}" if len(phrases) > 1 else ""),
                     image=root / chosen.images / name,
                     mask=tuple(found),
                     target=phrase,
-                    prompt=phrase,
+                    prompt=spelling[phrase],
                     origin=origin,
                 )
 
@@ -79,7 +84,7 @@ def _masks(record: dict[str, Any], where: str) -> Iterator[tuple[str, list[Polyg
     if len(masks) != len(texts):
         raise UserError(f"{where}: {len(masks)} masks but {len(texts)} texts", "give each mask its text")
     for position, (mask, phrase) in enumerate(zip(masks, texts, strict=True)):
-        if not isinstance(phrase, str) or not phrase.strip():
+        if not isinstance(phrase, str) or not fields.phrase_key(phrase):
             raise UserError(f"{where}.text[{position}]: expected a phrase, found {phrase!r}", "name the object")
         at = f"{where}.mask[{position}]"
         parts = fields.sequence(mask, at)

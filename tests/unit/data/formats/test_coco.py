@@ -188,3 +188,25 @@ def test_the_arcade_stenosis_annotations_are_read_whole(name: str, images: int, 
     annotated = next(sample for sample in samples if sample.mask)
     assert annotated.mask is not None
     assert 0 < decode(annotated.mask, (512, 512), "x").mean() < 0.1
+
+
+def test_categories_whose_prompts_are_the_same_phrase_are_one_target(tmp_path: Path, document: dict[str, Any]) -> None:
+    document["annotations"][1]["category_id"] = 4
+    samples = read(tmp_path, document, prompts={"stent": " Vessel."})
+    assert [(sample.id, sample.target) for sample in samples] == [("sub/a", "stent"), ("b", "stent")]
+    assert len(samples[0].mask or ()) == 2
+    assert samples[0].origin == "annotations.json annotations[0, 1]"
+    apart = read(tmp_path, document, prompts={"stent": "metal stent"})
+    assert [sample.id for sample in apart] == ["sub/a:stent", "sub/a:vessel", "b:stent", "b:vessel"]
+
+
+@pytest.mark.parametrize("name", [".", "x" * 300])
+def test_what_names_no_file_is_refused_with_its_place(tmp_path: Path, document: dict[str, Any], name: str) -> None:
+    document["images"][1]["file_name"] = name
+    with pytest.raises(UserError, match=r"images\[1\]: .*(no file name|too long)"):
+        read(tmp_path, document)
+
+
+def test_an_empty_prompt_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="the prompt of 'vessel' is empty"):
+        read(tmp_path, document, prompts={"vessel": " ."})

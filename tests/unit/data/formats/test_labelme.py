@@ -115,3 +115,11 @@ def test_images_without_json_and_json_without_image_are_refused(
 def test_a_folder_without_shapes_is_refused(write: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match="no shape in any of the 1 files"):
         read(write("f1", []))
+
+
+def test_spellings_of_one_label_are_one_target_and_that_is_said(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = read(write("f1", [shape(SQUARE, "Vessel"), shape(SQUARE, "vessel. ")]))
+    assert [(sample.id, sample.target, len(sample.mask or ())) for sample in samples] == [("f1", "Vessel", 2)]
+    assert "are one target: their prompts are the same phrase 'vessel'" in caplog.text

@@ -89,3 +89,25 @@ def test_malformed_records_are_refused_with_file_and_index(tmp_path: Path, recor
 def test_a_record_without_phrase_is_refused_when_it_could_mean_several(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\[1\]: no text, while the file has 2"):
         read(tmp_path, [entry([ONE, TWO], ["artery", "vein"]), entry([], [], "b.jpg")])
+
+
+def test_spellings_of_one_phrase_are_one_target(tmp_path: Path) -> None:
+    texts = ["Blood vessel", " blood vessel.", "blood vessel"]
+    samples = read(tmp_path, [entry([ONE, TWO], texts[:2]), entry([ONE], texts[2:], "b.jpg")])
+    assert [(sample.id, sample.target, sample.prompt) for sample in samples] == [
+        ("a", "blood vessel", "Blood vessel"),
+        ("b", "blood vessel", "Blood vessel"),
+    ]
+    assert len(samples[0].mask or ()) == 2
+
+
+@pytest.mark.parametrize("name", [".", "/", "images/..", "x" * 300 + ".jpg", "/".join(["folder"] * 900)])
+def test_what_names_no_file_is_refused_with_its_place(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"annotations.json \[0\]: .*(no file name|too long)") as caught:
+        read(tmp_path, [entry([ONE], ["v"], name)])
+    assert len(caught.value.message) < 200
+
+
+def test_a_phrase_of_a_full_stop_only_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"text\[0\]: expected a phrase"):
+        read(tmp_path, [entry([ONE], [" . "])])

@@ -1,0 +1,53 @@
+"""The fingerprint of a data set: what was trained and scored on, as one hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from vesselbench.data.images import image_size
+from vesselbench.data.masks import decode, mask_sha256
+from vesselbench.errors import UserError
+from vesselbench.rundir import file_sha256
+from vesselbench.types import BoolMask, Sample
+
+
+class FingerprintLines:
+    """Collects samples with their decoded masks, in any order; an image file is read once."""
+
+    def __init__(self) -> None:
+        self._images: dict[Path, str] = {}
+        self._lines: list[str] = []
+
+    def add(self, sample: Sample, mask: BoolMask | None, fov: BoolMask | None) -> None:
+        """Add one sample; mask and fov: bool [H,W]. UserError when its image file cannot be read."""
+        if sample.image not in self._images:
+            self._images[sample.image] = _image_sha256(sample.image)
+        masks = ["none" if plane is None else mask_sha256(plane) for plane in (mask, fov)]
+        self._lines.append(repr((sample.id, sample.target, sample.group, self._images[sample.image], *masks)))
+
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of ids, targets, groups, image bytes, decoded masks and fields of view."""
+        return hashlib.sha256("\n".join(sorted(self._lines)).encode()).hexdigest()
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """`FingerprintLines.digest` of the samples; images are not decoded. UserError for a malformed mask."""
+    lines = FingerprintLines()
+    for sample in samples:
+        planes = [
+            None if mask is None else decode(mask, image_size(sample.image), where)
+            for mask, where in ((sample.mask, sample.origin or sample.id), (sample.fov, f"{sample.id} fov"))
+        ]
+        lines.add(sample, *planes)
+    return lines.digest()
+
+
+def _image_sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise UserError(
+            f"image {path} cannot be read: {error.strerror or error}", "check its permissions, or copy it again"
+        ) from None
