@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -68,6 +68,8 @@ def _rows(part: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, s
 
 def _kind(annotation: Any) -> str:
     origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _kind(inside[0])
     if origin is Literal:
         return " or ".join(f"`{choice}`" for choice in inside)
     if origin in (types.UnionType, typing.Union):

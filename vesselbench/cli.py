@@ -216,10 +216,11 @@ def recipe_of(
 def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
     """The table, the verdict in a sentence, and where the report is."""
     from vesselbench.compare import verdict
-    from vesselbench.report import comparison_record, terminal_table
+    from vesselbench.report import terminal_table
+    from vesselbench.rundir import read_json
 
-    if as_json:
-        emit({**comparison_record(comparison), "report": str(page)})
+    if as_json:  # as the report has it: pseudonymised when that is
+        emit({**read_json(page.parent / "comparison.json"), "report": str(page)})
         return
     emit(terminal_table(comparison))
     typer.echo(verdict(comparison))

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vesselbench.config import Recipe
-from vesselbench.data.dataset import load_dataset
+from vesselbench.data.read import read_samples
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import model_settings
 from vesselbench.training.memory import States, states
+from vesselbench.types import Task, targets_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def make_plan(recipe: Recipe, catalogue: Catalogue, world: int) -> Plan:
     """Count the model of a recipe (by the plugin's own footprint where it has one, else by building it)."""
     from vesselbench.model import build_model, count_parts
 
-    task = load_dataset(recipe.data, catalogue).task
+    task = Task(targets_of(read_samples(recipe.data, catalogue)))
     plugin, config = model_settings(recipe, catalogue)
     if hasattr(plugin, "footprint"):
         parts = dict(plugin.footprint(config, task).parts)
