@@ -25,6 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="store the losses and scores of the golden runs anew")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Parity first: its losses are held to 1e-6, the rounding of one choice of kernels on mask logits of ±90.
+
+    After a bf16 training in the same process other kernels are chosen, and the same losses differ by 7e-6 (measured).
+    """
+    items.sort(key=lambda item: "parity" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
     return load_catalogue()
