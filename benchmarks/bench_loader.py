@@ -18,5 +18,5 @@ def bench_loader(benchmark, note, recipe, dataset, catalogue):
     chosen = recipe("unet", f"train.steps={STEPS}")
     plugin, config = model_settings(chosen, catalogue)
     collate = plugin.collator(config, dataset.task)
-    drawn = benchmark.pedantic(consume, args=(dataset.of("train"), collate, chosen.train, 0), rounds=5, warmup_rounds=1)
+    drawn = benchmark.pedantic(consume, args=(dataset.of("train"), collate, chosen.train), rounds=5, warmup_rounds=1)
     note(drawn, workers=chosen.train.workers)
