@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -239,7 +239,7 @@ def emit(value: Any) -> None:
 
 def main() -> None:
     """Entry point: a UserError becomes two lines on standard error and exit code 2."""
-    from vesselbench.jobs import LaunchError, in_job, may_speak
+    from vesselbench.jobs import LaunchError, end, in_job, may_speak
     from vesselbench.plugins import add_commands
 
     try:
@@ -250,12 +250,12 @@ def main() -> None:
         if may_speak():
             hint = f"\n  try: {error.hint}" if error.hint else ""
             typer.echo(f"error: {error.message}{hint}", err=True)
-        sys.exit(2)
+        end(2)
     except LaunchError as failure:
         if failure.silent:
             typer.echo(f"error: {failure}\n  try: look at the memory it needs (vesselbench plan); free some", err=True)
-        sys.exit(failure.code)
+        end(failure.code)
     except Exception:
-        if in_job() and not may_speak():  # another process has said why; this one only lost its connection to it
-            sys.exit(1)
-        raise
+        if not in_job() or may_speak():  # else another process has said why; this one only lost its connection to it
+            traceback.print_exc()
+        end(1)
