@@ -1,38 +1,22 @@
-"""The command line. The only module that prints results and exits; everything heavy is imported inside a command."""
+"""The command line. It and cli_data alone print results and exit; everything heavy is imported inside a command."""
 
 from __future__ import annotations
 
-import json
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from vesselbench.cli_data import data_app
+from vesselbench.commands import RUNS, AsJson, Files, Hidden, Name, Nproc, Overrides, Runs, emit, recipe_of, session
 from vesselbench.errors import UserError
-
-if TYPE_CHECKING:
-    from vesselbench.config import Recipe
-    from vesselbench.plugins import Catalogue
-    from vesselbench.watch import Watch
 
 app = typer.Typer(
     help="Train, score and honestly compare vessel segmenters.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-data_app = typer.Typer(help="Look at a data set before training.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-Name = Annotated[str, typer.Argument(help="A recipe's name, a YAML file, or a model's name.")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.steps=100.")]
-Files = Annotated[list[str] | None, typer.Option("-c", "--config", help="YAML merged over the recipe; repeatable.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of the runs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Nproc = Annotated[int | None, typer.Option("--nproc", min=1, help="Processes; default: one per GPU, else one.")]
-Hidden = Annotated[bool, typer.Option("--pseudonymise", help="Replace ids and groups in the report by hashes.")]
-RUNS = Path("runs")
 
 
 @app.command()
@@ -109,30 +93,6 @@ def report(
     show_contest(*contest, as_json)
 
 
-@data_app.command("check")
-def data_check(name: Name, overrides: Overrides = None, config: Files = None, as_json: AsJson = False) -> None:
-    """Read every image and annotation of a recipe's data set; exit 1 when something is wrong."""
-    from vesselbench.data.check import check_samples
-    from vesselbench.data.read import read_samples
-    from vesselbench.tables import findings_table
-
-    with session() as (catalogue, watch):
-        findings = check_samples(read_samples(recipe_of(name, config, overrides, catalogue, watch).data, catalogue))
-    emit([asdict(finding) for finding in findings] if as_json else findings_table(findings))
-    if any(finding.severity == "error" for finding in findings):
-        raise typer.Exit(1)
-
-
-@data_app.command("split")
-def data_split(name: Name, overrides: Overrides = None, config: Files = None) -> None:
-    """Print the split that a recipe makes as JSON, as data.split.file takes it."""
-    from vesselbench.data.dataset import load_dataset
-
-    with session() as (catalogue, watch):
-        dataset = load_dataset(recipe_of(name, config, overrides, catalogue, watch).data, catalogue)
-    emit(asdict(dataset.split))
-
-
 @app.command()
 def plan(
     name: Name,
@@ -185,34 +145,6 @@ def env() -> None:
         typer.echo(f"{name} {number}")
 
 
-@contextmanager
-def session() -> Iterator[tuple[Catalogue, Watch]]:
-    """The catalogue, and progress on standard error; a plugin that was left out is named there."""
-    from vesselbench.console import ConsoleWatch
-    from vesselbench.plugins import load_catalogue
-
-    catalogue = load_catalogue()
-    with ConsoleWatch() as watch:
-        for plugin in catalogue.plugins:
-            if plugin.error:
-                watch.line(f"plugin {plugin.name} was left out: {plugin.error}")
-        yield catalogue, watch
-
-
-def recipe_of(
-    name: str, files: list[str] | None, overrides: list[str] | None, catalogue: Catalogue, watch: Watch
-) -> Recipe:
-    """The recipe, after saying which built-in stand-ins it uses and what shaped it."""
-    from vesselbench.provenance import started_by_another
-    from vesselbench.recipes import load_recipe, stand_ins
-
-    recipe, steps = load_recipe(name, catalogue, files or [], overrides or [])
-    if not started_by_another():
-        for text in [*stand_ins(recipe), *steps]:
-            watch.line(text)
-    return recipe
-
-
 def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
     """The table, the verdict in a sentence, and where the report is."""
     from vesselbench.compare import verdict
@@ -227,19 +159,9 @@ def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
     typer.echo(f"report: {page}")
 
 
-def emit(value: Any) -> None:
-    """JSON for plain values, else whatever rich draws, on standard output."""
-    if isinstance(value, dict | list):
-        typer.echo(json.dumps(value, indent=1, default=str))
-        return
-    from rich.console import Console
-
-    Console().print(value)
-
-
 def main() -> None:
     """Entry point: a UserError becomes two lines on standard error and exit code 2."""
-    from vesselbench.jobs import LaunchError, end, in_job, may_speak
+    from vesselbench.jobs import LaunchError, end, in_job, is_rank, may_speak
     from vesselbench.plugins import add_commands
 
     try:
@@ -256,6 +178,9 @@ def main() -> None:
             typer.echo(f"error: {failure}\n  try: look at the memory it needs (vesselbench plan); free some", err=True)
         end(failure.code)
     except Exception:
-        if not in_job() or may_speak():  # else another process has said why; this one only lost its connection to it
+        if in_job() and not may_speak():  # another process has said why; this one only lost its connection to it
+            end(1)
+        if is_rank():
             traceback.print_exc()
-        end(1)
+            end(1)
+        raise

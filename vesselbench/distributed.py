@@ -12,13 +12,9 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from vesselbench.errors import UserError
+from vesselbench.jobs import is_rank
 
 VALUE = TypeVar("VALUE")
-
-
-def launched() -> bool:
-    """Whether a launcher (torchrun, deepspeed) started this process as one of several."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def connect(device: torch.device, timeout_minutes: float) -> None:
@@ -27,11 +23,11 @@ def connect(device: torch.device, timeout_minutes: float) -> None:
     Every wait in it ends with an error after `timeout_minutes`. A process that is alone keeps its group for later
     trainings: DeepSpeed remembers the first one and would not work with another.
     """
-    if dist.is_initialized() and not launched():
+    if dist.is_initialized() and not is_rank():
         return
     backend = "nccl" if device.type == "cuda" else "gloo"
     timeout = timedelta(minutes=timeout_minutes)
-    if launched():
+    if is_rank():
         dist.init_process_group(backend, timeout=timeout)
     else:
         dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1, timeout=timeout)
@@ -39,7 +35,7 @@ def connect(device: torch.device, timeout_minutes: float) -> None:
 
 def disconnect() -> None:
     """Leave the group of a launched job, together with the others."""
-    if dist.is_initialized() and launched():
+    if dist.is_initialized() and is_rank():
         barrier()  # a rank that tears down while another still talks makes that one fail
         dist.destroy_process_group()
 
@@ -56,7 +52,7 @@ def world() -> int:
 
 def local_world() -> int:
     """Processes on this machine: what its cores are shared between."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if launched() else 1
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if is_rank() else 1
 
 
 def mean_over_ranks(values: Mapping[str, torch.Tensor]) -> dict[str, float]:

@@ -28,6 +28,11 @@ def in_job() -> bool:
     return ERROR_LOCK in os.environ
 
 
+def is_rank() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
 def may_speak() -> bool:
     """Whether this process is the first of its job to report an error."""
     lock = os.environ.get(ERROR_LOCK)
@@ -47,7 +52,7 @@ def end(code: int) -> NoReturn:
     other ranks) would otherwise abort the interpreter while it clears up, in about one of five failures, and the
     code that the starter sees would be the abort's.
     """
-    if "RANK" in os.environ:
+    if is_rank():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

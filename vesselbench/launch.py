@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
-from vesselbench.jobs import ERROR_LOCK, RUN_FILE, LaunchError
+from vesselbench.jobs import ERROR_LOCK, RUN_FILE, LaunchError, is_rank
 from vesselbench.provenance import OUTER_COMMAND, command_line
 from vesselbench.recipes import dump_recipe
 from vesselbench.rundir import RunDir, write_text
@@ -20,7 +20,7 @@ from vesselbench.rundir import RunDir, write_text
 
 def processes_wanted(nproc: int | None, device: str) -> int:
     """`nproc`, else one per GPU; 1 where a launcher has started this process already, or without a GPU."""
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+    if is_rank():
         return 1
     if nproc is not None:
         return nproc

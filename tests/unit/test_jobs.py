@@ -1,0 +1,27 @@
+"""How a failed process ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import atexit
+atexit.register(print, "cleared up")
+print("said", end="")
+from vesselbench.jobs import end
+end(5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"), [({}, "saidcleared up\n"), ({"RANK": "0", "WORLD_SIZE": "2"}, "said")]
+)
+def test_a_failed_rank_ends_at_once_with_its_code_and_all_it_has_said(environment, expected):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (5, expected, "")

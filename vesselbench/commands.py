@@ -1,0 +1,63 @@
+"""What all commands share: their arguments, the session they run in, and how results reach standard output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vesselbench.config import Recipe
+    from vesselbench.plugins import Catalogue
+    from vesselbench.watch import Watch
+
+Name = Annotated[str, typer.Argument(help="A recipe's name, a YAML file, or a model's name.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.steps=100.")]
+Files = Annotated[list[str] | None, typer.Option("-c", "--config", help="YAML merged over the recipe; repeatable.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of the runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Nproc = Annotated[int | None, typer.Option("--nproc", min=1, help="Processes; default: one per GPU, else one.")]
+Hidden = Annotated[bool, typer.Option("--pseudonymise", help="Replace ids and groups in the report by hashes.")]
+RUNS = Path("runs")
+
+
+@contextmanager
+def session() -> Iterator[tuple[Catalogue, Watch]]:
+    """The catalogue, and progress on standard error; a plugin that was left out is named there."""
+    from vesselbench.console import ConsoleWatch
+    from vesselbench.plugins import load_catalogue
+
+    catalogue = load_catalogue()
+    with ConsoleWatch() as watch:
+        for plugin in catalogue.plugins:
+            if plugin.error:
+                watch.line(f"plugin {plugin.name} was left out: {plugin.error}")
+        yield catalogue, watch
+
+
+def recipe_of(
+    name: str, files: list[str] | None, overrides: list[str] | None, catalogue: Catalogue, watch: Watch
+) -> Recipe:
+    """The recipe, after saying which built-in stand-ins it uses and what shaped it."""
+    from vesselbench.provenance import started_by_another
+    from vesselbench.recipes import load_recipe, stand_ins
+
+    recipe, steps = load_recipe(name, catalogue, files or [], overrides or [])
+    if not started_by_another():
+        for text in [*stand_ins(recipe), *steps]:
+            watch.line(text)
+    return recipe
+
+
+def emit(value: Any) -> None:
+    """JSON for plain values, else whatever rich draws, on standard output."""
+    if isinstance(value, dict | list):
+        typer.echo(json.dumps(value, indent=1, default=str))
+        return
+    from rich.console import Console
+
+    Console().print(value)
