@@ -16,21 +16,24 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetFormat], None]) -> None:
+    from vesselbench.data.formats.arcade import Arcade
     from vesselbench.data.formats.coco import Coco
     from vesselbench.data.formats.labelme import LabelMe
     from vesselbench.data.formats.pairs import Pairs
     from vesselbench.data.formats.sa2va import Sa2VAAnnotations
-    from vesselbench.data.phantom import Phantom
+    from vesselbench.data.formats.slices import Slices
+    from vesselbench.data.synthetic.phantom import Phantom
 
-    for dataset in (Phantom(), Pairs(), Coco(), Sa2VAAnnotations(), LabelMe()):
+    for dataset in (Phantom(), Pairs(), Coco(), Sa2VAAnnotations(), LabelMe(), Arcade(), Slices()):
         register(dataset)
 
 
 @hookimpl
 def register_metrics(register: Callable[[Metric], None]) -> None:
     from vesselbench.evaluation.metrics import Dice, IoU, PixelAccuracy
+    from vesselbench.evaluation.topology import ClDice
 
-    for metric in (Dice(), IoU(), PixelAccuracy()):
+    for metric in (Dice(), IoU(), PixelAccuracy(), ClDice()):
         register(metric)
 
 

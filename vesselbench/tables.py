@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from vesselbench.data.check import Finding
+from vesselbench.data.codes import CODES
+from vesselbench.data.findings import Finding, by_code
 from vesselbench.planner import Plan
 from vesselbench.plugins import PluginRecord
+
+SHOWN = 10
+"""Findings of one code that a terminal shows."""
+_CURES = 3
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -24,21 +33,55 @@ def _number(value: float | None) -> str:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """The scores of one set; the caption counts the empty masks."""
+    """The scores of one set; the caption counts the empty masks, and the answers that were not as wanted."""
     rows = [
         (name, _number(value["mean"]), _number(value["median"]), str(value["none"]))
         for name, value in summary["metrics"].items()
     ]
     title = f"{summary['set_name']}: {summary['images']} images, threshold {summary['threshold']:.2f}"
     table = _table(title, ("metric", "mean", "median", "without value"), rows)
-    table.caption = "empty masks: " + ", ".join(f"{case} {count}" for case, count in summary["cases"].items())
+    table.caption = "empty masks: " + _counts(summary["cases"])
+    if set(summary["statuses"]) - {"ok"}:
+        table.caption += "\nanswers: " + _counts(summary["statuses"])
     return table
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """What a check found."""
-    rows = [(f.severity, f.code, f.where, f.reason, f.cure) for f in findings]
-    return _table(f"{len(findings)} findings", ("severity", "code", "where", "what", "cure"), rows)
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def findings_table(findings: Sequence[Finding]) -> Table | Text:
+    """What a check found: errors first, one block for each code, of which at most `SHOWN` rows are printed."""
+    if not findings:
+        return Text("No fault was found.")
+    table = Table("where", "what", title=_headline(findings), show_lines=False, expand=False)
+    table.columns[0].overflow = table.columns[1].overflow = "fold"
+    for number, (code, members) in enumerate(by_code(findings)):
+        if number:
+            table.add_section()
+        severity = members[0].severity
+        head = Text(f"{severity}: {code} ({len(members)})", style=_STYLES[severity])
+        table.add_row(head, Text(CODES[code].meaning, style="italic"))
+        for finding in members[:SHOWN]:
+            table.add_row(Text(f"  {_where(finding)}"), Text(finding.reason))
+        if len(members) > SHOWN:
+            table.add_row(Text(f"  and {len(members) - SHOWN} more"), Text("--json and --html list all"))
+        for cure in list(dict.fromkeys(finding.cure for finding in members))[:_CURES]:
+            table.add_row(Text("  cure"), Text(cure))
+    return table
+
+
+def _where(finding: Finding) -> str:
+    """File and index alone where the file's name says the sample."""
+    if finding.sample and finding.sample == PurePosixPath(finding.file).stem:
+        return f"{finding.file} {finding.index}".strip()
+    return finding.where or "the data set"
+
+
+def _headline(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.severity for finding in findings)
+    named = [(counts["error"], "errors"), (counts["warning"], "warnings"), (counts["info"], "facts")]
+    return ", ".join(f"{count} {name.removesuffix('s') if count == 1 else name}" for count, name in named if count)
 
 
 def plugins_table(records: Sequence[PluginRecord]) -> Table:
@@ -55,7 +98,9 @@ def parts_table(plan: Plan) -> Table:
     rows = [(name, f"{total:,}", f"{trainable:,}") for name, (total, trainable) in plan.parts.items()]
     total, trainable = (sum(part[index] for part in plan.parts.values()) for index in (0, 1))
     rows.append(("in all", f"{total:,}", f"{trainable:,} ({trainable / total:.2%})"))
-    return _table("Parameters", ("part", "in all", "trainable"), rows)
+    table = _table("Parameters", ("part", "in all", "trainable"), rows)
+    table.caption = "\n".join(plan.notes) or None
+    return table
 
 
 def stages_table(plan: Plan) -> Table:

@@ -12,6 +12,8 @@ from vesselbench import Example, Task
 if TYPE_CHECKING:
     import torch
 
+    from vesselbench.grids import Grids
+
 
 class UNetConfig(BaseModel):
     """Settings of `unet`."""
@@ -63,3 +65,9 @@ class UNet:
         from vesselbench_monai.collate import Collator
 
         return Collator(task, config.multiple, config.neighbourhood)
+
+    def grids(self, config: UNetConfig, size: tuple[int, int]) -> Grids:  # noqa: ARG002 - the contract's argument
+        """Where resolution is lost for an image of (H, W): nowhere."""
+        from vesselbench_monai.grids import grids
+
+        return grids(size)

@@ -22,10 +22,15 @@ class FingerprintLines:
 
     def add(self, sample: Sample, mask: BoolMask | None, fov: BoolMask | None) -> None:
         """Add one sample; mask and fov: bool [H,W]. UserError when its image file cannot be read."""
-        if sample.image not in self._images:
-            self._images[sample.image] = _image_sha256(sample.image)
         masks = ["none" if plane is None else mask_sha256(plane) for plane in (mask, fov)]
-        self._lines.append(repr((sample.id, sample.target, sample.group, self._images[sample.image], *masks)))
+        image = self.image_sha256(sample.image)
+        self._lines.append(repr((sample.id, sample.target, sample.group, image, *masks)))
+
+    def image_sha256(self, path: Path) -> str:
+        """SHA-256 of an image file's bytes, read once; UserError when it cannot be read."""
+        if path not in self._images:
+            self._images[path] = _image_sha256(path)
+        return self._images[path]
 
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of ids, targets, groups, image bytes, decoded masks and fields of view."""
@@ -42,6 +47,22 @@ def fingerprint(samples: Sequence[Sample]) -> str:
         ]
         lines.add(sample, *planes)
     return lines.digest()
+
+
+def vessel_fraction(sample: Sample) -> float:
+    """Share of the pixels in the field of view that are vessel, in [0,1]; UserError for a malformed mask."""
+    size = image_size(sample.image)
+    if sample.mask is None:
+        return 0.0
+    fov = None if sample.fov is None else decode(sample.fov, size, f"{sample.id} fov")
+    return fraction_of(decode(sample.mask, size, sample.origin or sample.id), fov)
+
+
+def fraction_of(mask: BoolMask | None, fov: BoolMask | None) -> float:
+    """Share of vessel in a decoded mask, bool [H,W], inside the field of view; 0 without a mask or an empty field."""
+    if mask is None or (fov is not None and not fov.any()):
+        return 0.0
+    return float((mask if fov is None else mask[fov]).mean())
 
 
 def _image_sha256(path: Path) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vesselbench.errors import UserError
+from vesselbench.data.findings import Fault
 from vesselbench.types import Size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm"})
@@ -19,7 +21,10 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", 
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 _ORIENTATION = 0x0112
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)  # what Pillow raises
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError),
+    *(OverflowError, NotImplementedError, struct.error, zlib.error),
+)  # what Pillow raises on damaged files; a byte changed in a tag is enough (measured by tests/fuzz)
 
 
 def open_image(path: Path) -> Image.Image:
@@ -28,31 +33,46 @@ def open_image(path: Path) -> Image.Image:
     Raises UserError when it is missing, not an image, has several frames or more pixels than Pillow deems safe.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with _quiet():
             image = Image.open(path)
+            several = _frames(image) > 1 and image.format != "MPO"  # a phone's MPO carries a preview
     except FileNotFoundError:
-        raise UserError(f"image {path} does not exist", "check data.root and data.options") from None
+        raise Fault("missing-file", "", f"image {path} does not exist", "check data.root and data.options") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         limit = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise UserError(f"{path} has more than {limit:.0f} million pixels", "cut it into tiles") from None
+        raise Fault(
+            "decompression-bomb", "", f"{path} has more than {limit:.0f} million pixels", "cut it into tiles"
+        ) from None
     except UnidentifiedImageError:
-        raise UserError(f"{path} is not an image", "remove it or save it again as PNG") from None
+        raise Fault("unreadable", "", f"{path} is not an image", "remove it or save it again as PNG") from None
     except _BROKEN as error:
-        raise UserError(f"{path} cannot be opened as an image: {error}", "save it again as PNG") from None
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a phone's MPO carries a preview as 2nd frame
+        raise Fault("unreadable", "", f"{path} cannot be opened as an image: {error}", "save it again as PNG") from None
+    if several:
         image.close()
-        raise UserError(f"{path} holds several frames", "save each frame as a file of its own, in one group")
+        raise Fault(
+            "several-frames", "", f"{path} holds several frames", "save each frame as a file of its own, in one group"
+        )
     return image
+
+
+def _frames(image: Image.Image) -> int:
+    """Number of frames; what Pillow raises on a damaged file goes up, the file closed."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except BaseException:
+        image.close()
+        raise
 
 
 def load_pixels(image: Image.Image, path: Path) -> Image.Image:
     """The decoded image with its EXIF orientation applied; UserError when the file is cut short or damaged."""
     try:
-        with image:
+        with _quiet(), image:
             return ImageOps.exif_transpose(image)
     except _BROKEN as error:
-        raise UserError(f"{path} is cut short or damaged: {error}", "copy it again or remove it") from None
+        raise Fault(
+            "truncated-image", "", f"{path} is cut short or damaged: {error}", "copy it again or remove it"
+        ) from None
 
 
 def image_size(path: Path) -> Size:
@@ -68,18 +88,38 @@ def upright_size(image: Image.Image, path: Path) -> Size:
     """
     width, height = image.size
     try:
-        turned = image.getexif().get(_ORIENTATION) in _TURNED
+        with _quiet():
+            turned = image.getexif().get(_ORIENTATION) in _TURNED
     except _BROKEN as error:
         _refuse_damaged_pixels(image, path)
-        raise UserError(f"{path} has damaged EXIF data: {error}", "save it again as PNG") from None
+        raise Fault("truncated-image", "", f"{path} has damaged EXIF data: {error}", "save it again as PNG") from None
     return (width, height) if turned else (height, width)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation of an opened image that `read_image` takes: 1 is upright, 2 to 8 are turned or mirrored."""
+    with _quiet():
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _refuse_damaged_pixels(image: Image.Image, path: Path) -> None:
     try:
-        image.load()
+        with _quiet():
+            image.load()
     except _BROKEN as error:
-        raise UserError(f"{path} is cut short or damaged: {error}", "copy it again or remove it") from None
+        raise Fault(
+            "truncated-image", "", f"{path} is cut short or damaged: {error}", "copy it again or remove it"
+        ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow warns of damaged tags that do not matter here; damaged pixels raise, and so does too large an image."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
@@ -95,13 +135,15 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         if np.asarray(image.getchannel("A")).min() < 255:
-            raise UserError(f"{path} is partly transparent", "save it without an alpha channel")
+            raise Fault("transparent-image", "", f"{path} is partly transparent", "save it without an alpha channel")
     return np.array(image.convert("RGB"), dtype=np.uint8)  # a copy: torch wants writable memory
 
 
 def _stretched(values: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.uint8]:
     if not np.isfinite(values).all():
-        raise UserError(f"{path} holds values that are not finite", "replace them and save the image again")
+        raise Fault(
+            "unreadable", "", f"{path} holds values that are not finite", "replace them and save the image again"
+        )
     low, high = float(values.min()), float(values.max())
     if low == high:
         return np.zeros(values.shape, dtype=np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vesselbench.config import TrainConfig
 from vesselbench.data.augment import augment
+from vesselbench.data.cache import MaskCache
 from vesselbench.data.memory import MEMORY, ExampleSource
 from vesselbench.distributed import local_world
 from vesselbench.errors import UserError
@@ -53,20 +55,29 @@ def make_batch(examples: Sequence[Example], collate: Collate) -> Batch:
 
 
 def train_batches(
-    samples: Sequence[Sample], collate: Collate, train: TrainConfig, rank: int, world: int, start: int = 0
+    samples: Sequence[Sample],
+    collate: Collate,
+    train: TrainConfig,
+    rank: int,
+    world: int,
+    start: int = 0,
+    by_image: bool = False,
+    cache: MaskCache | None = None,
 ) -> Iterator[tuple[int, list[Batch]]]:
     """An iterator of (step, micro-batches of this rank) for the optimizer steps start+1 .. train.steps.
 
     Every sample comes once per epoch; epochs follow each other without a gap, so a batch may hold the end of one and
     the beginning of the next. Each step takes the same ``train.batch_size`` samples, changed in the same way, whatever
     the number of ranks, workers and micro-batches; every rank gets equally many micro-batches of equal size.
+    With `by_image` the samples of one image stay together, are changed alike and count as one. `cache` changes nothing
+    but the time: masks that were decoded before come from there.
     Raises UserError at once for no samples, for sizes that do not divide and, when the samples fit into memory, for
     broken files; else while iterating.
     """
     if not samples:
         raise UserError("the training set is empty", "check data.split")
     micro, count = accumulation(train, world)
-    source = MicroBatches(samples, collate, train, rank, world, micro, count)
+    source = MicroBatches(units_of(samples, by_image), collate, train, rank, world, micro, count, cache)
     loader = DataLoader(
         source,
         batch_size=None,
@@ -92,16 +103,19 @@ class MicroBatches(Dataset["Batch | UserError"]):
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        units: Sequence[Sequence[Sample]],
         collate: Collate,
         train: TrainConfig,
         rank: int,
         world: int,
         micro: int,
         count: int,
+        cache: MaskCache | None,
     ) -> None:
-        self.samples = sorted(samples, key=lambda sample: sample.id)
-        self.examples = ExampleSource(self.samples, MEMORY // local_world())
+        self.units = units
+        members = [sample for unit in units for sample in unit]
+        self.examples = ExampleSource(members, MEMORY // local_world(), cache)
+        self.first = [0, *accumulate(len(unit) for unit in units)]
         self.collate, self.train = collate, train
         self.rank, self.world, self.micro, self.count = rank, world, micro, count
 
@@ -117,7 +131,7 @@ class MicroBatches(Dataset["Batch | UserError"]):
         step, part = divmod(number, self.count)
         first = step * self.train.batch_size + (part * self.world + self.rank) * self.micro
         try:
-            examples = [self._example(position) for position in range(first, first + self.micro)]
+            examples = [example for place in range(first, first + self.micro) for example in self._unit(place)]
             with torch.random.fork_rng(devices=[]):
                 # Not torch.manual_seed: that would seed the GPUs' generators as well.
                 torch.default_generator.manual_seed(seed_of(self.train.seed, first))
@@ -125,11 +139,23 @@ class MicroBatches(Dataset["Batch | UserError"]):
         except UserError as error:
             return error
 
-    def _example(self, position: int) -> Example:
-        epoch, place = divmod(position, len(self.samples))
-        index = int(epoch_order(len(self.samples), self.train.seed, epoch)[place])
-        rng = sample_rng(self.train.seed, epoch, self.samples[index].id)
-        return augment(self.examples[index], self.train.augment, rng)
+    def _unit(self, position: int) -> list[Example]:
+        epoch, place = divmod(position, len(self.units))
+        index = int(epoch_order(len(self.units), self.train.seed, epoch)[place])
+        members = range(self.first[index], self.first[index + 1])
+        name = self.units[index][0].id  # one for all members: they are changed alike
+        return [
+            augment(self.examples[member], self.train.augment, sample_rng(self.train.seed, epoch, name))
+            for member in members
+        ]
+
+
+def units_of(samples: Sequence[Sample], by_image: bool) -> list[list[Sample]]:
+    """What is drawn at once, in the order of ids: each sample, or with `by_image` all samples of an image."""
+    units: dict[str, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: sample.id):
+        units.setdefault(str(sample.image) if by_image else sample.id, []).append(sample)
+    return list(units.values())
 
 
 @lru_cache(maxsize=4)

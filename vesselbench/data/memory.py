@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from vesselbench.data.cache import Keys, MaskCache, PackedMask, load_with
 from vesselbench.data.images import image_size
 from vesselbench.data.read import load_example
-from vesselbench.types import BoolMask, Example, Sample, Size
+from vesselbench.types import Example, Sample, Size
 
 log = logging.getLogger(__name__)
 MEMORY = 1 << 30
 """Bytes that the decoded examples of all processes on one machine may take."""
-
-
-@dataclass(frozen=True)
-class PackedMask:
-    """A bool mask [H,W] in an eighth of its memory."""
-
-    bits: npt.NDArray[np.uint8]
-    size: Size
-
-    @classmethod
-    def of(cls, mask: BoolMask) -> PackedMask:
-        return cls(np.packbits(mask, axis=None), (int(mask.shape[0]), int(mask.shape[1])))
-
-    def unpack(self) -> BoolMask:
-        height, width = self.size
-        return np.unpackbits(self.bits, count=height * width).reshape(self.size).astype(np.bool_)
 
 
 @dataclass(frozen=True)
@@ -54,48 +40,65 @@ class PackedExample:
 
 
 class ExampleSource:
-    """Examples by position in `samples`: from memory when all of them fit into `limit` bytes, else decoded each time.
+    """Examples by position in `samples`: from memory when all of them fit into `limit` bytes, else from the files.
 
     What fits is decoded at once, here: a broken file stops the run before its first step, and loader processes share
-    the memory of the process that started them.
+    the memory of the process that started them. What does not fit is read each time, its masks from `cache` where there
+    is one: after the first time no polygon is read again.
     """
 
-    def __init__(self, samples: Sequence[Sample], limit: int = MEMORY) -> None:
-        self.samples = list(samples)
-        needed = decoded_bytes(self.samples)
+    def __init__(self, samples: Sequence[Sample], limit: int = MEMORY, cache: MaskCache | None = None) -> None:
+        self.samples, self.cache = list(samples), cache
+        sizes = _sizes(self.samples)
+        needed = _bytes(self.samples, sizes)
         self.kept: list[PackedExample] | None = None
+        self.keys: list[Keys] | None = None
         if needed <= limit:
-            self.kept = _decode_all(self.samples)
+            self.kept = _decode_all(self.samples, cache)
             log.info("%d training samples are decoded and kept in memory (%.0f MB)", len(self.samples), needed / 1e6)
-        else:
-            log.info(
-                "%d training samples need %.1f GB decoded, more than %.1f GB: each is decoded when it is used",
-                *(len(self.samples), needed / 1e9, limit / 1e9),
-            )
+            return
+        if cache is not None:
+            self.keys = [cache.keys(sample, sizes[sample.image]) for sample in self.samples]
+        log.info(
+            "%d training samples need %.1f GB decoded, more than %.1f GB: each is %s when it is used",
+            *(len(self.samples), needed / 1e9, limit / 1e9),
+            "decoded" if cache is None else f"read, its masks from {cache.folder},",
+        )
 
     def __getitem__(self, index: int) -> Example:
         """The example at `index`. Its image must not be written to. UserError when a file is broken."""
-        return self.kept[index].unpack() if self.kept is not None else load_example(self.samples[index])
+        if self.kept is not None:
+            return self.kept[index].unpack()
+        if self.cache is None or self.keys is None:
+            return load_example(self.samples[index])
+        return self.cache.load(self.samples[index], self.keys[index])
 
 
 def decoded_bytes(samples: Sequence[Sample]) -> int:
     """Bytes of the decoded samples, from the headers of the image files."""
-    images = {sample.image: image_size(sample.image) for sample in samples}
+    return _bytes(samples, _sizes(samples))
+
+
+def _sizes(samples: Sequence[Sample]) -> dict[Path, Size]:
+    return {image: image_size(image) for image in dict.fromkeys(sample.image for sample in samples)}
+
+
+def _bytes(samples: Sequence[Sample], sizes: Mapping[Path, Size]) -> int:
     masks = sum(
-        (images[sample.image][0] * images[sample.image][1] + 7) // 8 * sum(mask is not None for mask in _masks(sample))
+        (sizes[sample.image][0] * sizes[sample.image][1] + 7) // 8 * sum(mask is not None for mask in _masks(sample))
         for sample in samples
     )
-    return masks + sum(3 * height * width for height, width in images.values())
+    return masks + sum(3 * height * width for height, width in sizes.values())
 
 
 def _masks(sample: Sample) -> tuple[object, object, object]:
     return sample.mask, sample.fov, sample.observer2
 
 
-def _decode_all(samples: Sequence[Sample]) -> list[PackedExample]:
+def _decode_all(samples: Sequence[Sample], cache: MaskCache | None) -> list[PackedExample]:
     images: dict[str, npt.NDArray[np.uint8]] = {}
     kept = []
     for sample in samples:
-        example = load_example(sample)
+        example = load_with(cache, sample)
         kept.append(PackedExample.of(example, images.setdefault(str(sample.image), example.image)))
     return kept

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from vesselbench.config import DataConfig
+from vesselbench.data.findings import tallying
 from vesselbench.data.images import DEEP_MODES, open_image, read_image, upright_size
 from vesselbench.data.masks import decode
+from vesselbench.data.splitting.groups import assign_groups
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
 from vesselbench.types import Example, MaskFile, Sample, Size
 
 log = logging.getLogger(__name__)
 _SHOWN = 5
+_MEANT = frozenset({"partly-outside", "self-crossing"})
 
 
 @runtime_checkable
@@ -28,6 +30,27 @@ class DrawnFormat(Protocol):
     def folder(self, root: Path | None, options: dict[str, object]) -> Path: ...
 
 
+@dataclass(frozen=True)
+class Source:
+    """A data set that can be read: `root` holds its files, `read` yields its Samples, without groups and unchecked."""
+
+    root: Path
+    read: Callable[[], Iterator[Sample]]
+    meant: frozenset[str] = frozenset()
+    """Codes of findings that say nothing here: a format that draws its own files means them so."""
+
+
+def open_source(config: DataConfig, catalogue: Catalogue) -> Source:
+    """The format and folder that a recipe names; UserError for an unknown format or a folder that is not there."""
+    found_format = catalogue.datasets[config.format]
+    if isinstance(found_format, DrawnFormat):
+        given = cast(Path, config.root.expanduser() if config.root else None)  # such a format takes None
+        folder = found_format.folder(given, config.options)
+        return Source(folder, lambda: found_format.read(given, config.options), _MEANT)
+    root = _existing_root(config)
+    return Source(root, lambda: found_format.read(root, config.options))
+
+
 def read_samples(config: DataConfig, catalogue: Catalogue) -> list[Sample]:
     """Every Sample of the data set, each with its group.
 
@@ -35,18 +58,15 @@ def read_samples(config: DataConfig, catalogue: Catalogue) -> list[Sample]:
     Raises UserError for a missing root, an empty data set, two samples of one id, files that are missing or lie outside
     the root (through a symbolic link, say), a `group` expression that does not fit, and what the format refuses.
     """
-    found_format = catalogue.datasets[config.format]
-    if isinstance(found_format, DrawnFormat):
-        root = found_format.folder(config.root.expanduser() if config.root else None, config.options)
-        given = cast(Path, config.root)  # such a format takes None
-    else:
-        root = given = _existing_root(config)
-    samples = list(found_format.read(given, config.options))
+    source = open_source(config, catalogue)
+    with tallying(unmentioned=source.meant):
+        samples = list(source.read())
+    root = source.root
     if not samples:
         raise UserError(f"no samples in {root} (format {config.format!r})", "check data.root and data.options")
     _refuse_equal_ids(samples)
     _refuse_strangers(samples, root)
-    samples = [replace(sample, group=_group(sample, root, config.group)) for sample in samples]
+    samples = assign_groups(samples, root, config)
     _report_conversions(samples)
     return samples
 
@@ -86,7 +106,8 @@ def _refuse_equal_ids(samples: list[Sample]) -> None:
         seen[sample.id] = sample
 
 
-def _files(sample: Sample) -> Iterator[Path]:
+def files_of(sample: Sample) -> Iterator[Path]:
+    """The files that a sample is read from: its image and its mask images."""
     yield sample.image
     for mask in (sample.mask, sample.fov, sample.observer2):
         if isinstance(mask, MaskFile):
@@ -95,8 +116,8 @@ def _files(sample: Sample) -> Iterator[Path]:
 
 def _refuse_strangers(samples: list[Sample], root: Path) -> None:
     inside = root.resolve()
-    files = list(dict.fromkeys(path for sample in samples for path in _files(sample)))
-    missing = [path for path in files if not _is_file(path)]
+    files = list(dict.fromkeys(path for sample in samples for path in files_of(sample)))
+    missing = [path for path in files if not is_file(path)]
     if missing:
         listed = ", ".join(str(path) for path in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise UserError(
@@ -107,30 +128,12 @@ def _refuse_strangers(samples: list[Sample], root: Path) -> None:
             raise UserError(f"{path} lies outside {root} (it leads to {path.resolve()})", "copy it into the data set")
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether a file is there; False for a name that the file system refuses."""
     try:
         return path.is_file()
     except OSError:  # a name that the file system refuses: too long, say
         return False
-
-
-def _group(sample: Sample, root: Path, expression: str | None) -> str:
-    relative = sample.image.resolve().relative_to(root.resolve()).as_posix()
-    if expression is None:
-        return sample.group or str(Path(relative).with_suffix(""))
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise UserError(f"data.group: {expression!r} is no regular expression: {error}", "see Python's re") from None
-    if pattern.groups != 1:
-        raise UserError(
-            f"data.group: {expression!r} has {pattern.groups} captures, not one",
-            "put the patient into brackets, for example data.group='_(\\d+)[LR]'; use (?:...) for the others",
-        )
-    match = pattern.search(relative)
-    if match is None or not match[1]:
-        raise UserError(f"data.group: {expression!r} finds no group in {relative!r}", "mend the expression")
-    return match[1]
 
 
 def _report_conversions(samples: list[Sample]) -> None:

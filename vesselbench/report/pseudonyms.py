@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +10,9 @@ from typing import Any
 
 from vesselbench.compare import Comparison
 from vesselbench.contender import Contender
+from vesselbench.data.converting.names import DIGITS, hashed, keyed
 from vesselbench.types import ScoreRow, Split
 
-DIGITS = 8
 FILE_KEYS = frozenset({"weights", "tokenizer"})
 """Model settings that hold paths even where a value has no separator in it."""
 
@@ -37,7 +36,7 @@ class Names:
     def file(self, path: str) -> str:
         """A pseudonym of the last component of a path; the folders are left out."""
         last = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-        return f"file-{_hashed(last, self.salt)[:DIGITS]}"
+        return f"file-{hashed(last, self.salt)[:DIGITS]}"
 
 
 def shown_comparison(comparison: Comparison, pseudonymised: bool) -> Comparison:
@@ -60,8 +59,8 @@ def pseudonymise(comparison: Comparison) -> Shown:
     """
     salt = secrets.token_bytes(16)
     every = [sample for run in comparison.runs for ids in run.split.sets.values() for sample in ids]
-    images = _renamed("image", [*comparison.images, *every], salt)
-    names = Names(images, _renamed("group", comparison.groups, salt), salt)
+    images = keyed("image", [*comparison.images, *every], salt)
+    names = Names(images, keyed("group", comparison.groups, salt), salt)
     original = _ordered(comparison, sorted(comparison.images, key=images.__getitem__))
     shown = replace(
         original,
@@ -96,20 +95,6 @@ def _ordered(comparison: Comparison, images: Sequence[str]) -> Comparison:
         ),
         observer2=None if comparison.observer2 is None else in_order(comparison.observer2),
     )
-
-
-def _hashed(name: str, salt: bytes) -> str:
-    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), key=salt).hexdigest()
-
-
-def _renamed(kind: str, names: Iterable[str], salt: bytes) -> dict[str, str]:
-    unique = list(dict.fromkeys(names))
-    digits = DIGITS
-    while True:
-        renamed = {name: f"{kind}-{_hashed(name, salt)[:digits]}" for name in unique}
-        if len(set(renamed.values())) == len(unique):
-            return renamed
-        digits += 4
 
 
 def _without_names(run: Contender, comparison: Comparison, names: Names) -> Contender:

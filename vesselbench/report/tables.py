@@ -108,11 +108,13 @@ def _difference_row(pair: Pair, metric: PairedMetric, primary: str) -> tuple[Cel
 
 
 def case_table(comparison: Comparison) -> Table:
-    """How often each empty-mask case occurred, a row per run."""
+    """How often each empty-mask case occurred, a row per run; its note counts answers that were not as wanted."""
     rows = []
     for run in comparison.runs:
         counts = Counter(row.case for row in run.scores.rows)
-        rows.append((Cell(run.label), *(Cell(str(counts[case])) for case, _ in CASES)))
+        answers = Counter(row.status for row in run.scores.rows if row.status != "ok")
+        note = ", ".join(f"{status} {count}" for status, count in sorted(answers.items()))
+        rows.append((Cell(run.label, f"answers: {note}" if note else ""), *(Cell(str(counts[c])) for c, _ in CASES)))
     return Table(("run", *(name for _, name in CASES)), tuple(rows))
 
 

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from vesselbench.data.formats.arcade import Arcade
 from vesselbench.data.formats.coco import Coco
 from vesselbench.data.formats.labelme import LabelMe
 from vesselbench.data.formats.pairs import Pairs
 from vesselbench.data.formats.sa2va import Sa2VAAnnotations
-from vesselbench.data.phantom import Phantom
+from vesselbench.data.formats.slices import Slices
+from vesselbench.data.synthetic.phantom import Phantom
 from vesselbench.hookspecs import DatasetFormat
 from vesselbench.plugins import Catalogue, Table
 
@@ -28,7 +30,7 @@ settings.load_profile("data")
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
     datasets: Table[DatasetFormat] = Table("data set format")
-    for item in (Phantom(), Pairs(), Coco(), Sa2VAAnnotations(), LabelMe()):
+    for item in (Phantom(), Pairs(), Coco(), Sa2VAAnnotations(), LabelMe(), Arcade(), Slices()):
         datasets.add("builtin", item)
     return Catalogue(Table("model"), datasets, Table("metric"), Table("tracker"), ())
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vesselbench.config import DataConfig
-from vesselbench.data.check import check_samples
+from vesselbench.data.checking.check import check_samples
 from vesselbench.data.read import load_example, read_samples
-from vesselbench.data.split import make_split, select
+from vesselbench.data.splitting.split import make_split, select
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import read_yaml
 from vesselbench.types import Sample

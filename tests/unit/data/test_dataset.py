@@ -108,3 +108,72 @@ def test_an_image_that_cannot_be_read_is_a_user_error(config: DataConfig, catalo
     sample = load_dataset(config, catalogue).samples[0]
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
         FingerprintLines().add(replace(sample, image=sample.image.parent), None, None)
+
+
+@pytest.fixture
+def leaking(config: DataConfig) -> DataConfig:
+    """A frame of the test patient p5 was copied into the training patient p0."""
+    assert config.root is not None
+    images = config.root / "images"
+    (images / "p0_a.png").write_bytes((images / "p5_a.png").read_bytes())
+    return config
+
+
+def test_a_leak_stops_the_loading(leaking: DataConfig, catalogue: Catalogue) -> None:
+    with pytest.raises(UserError, match="1 pair of equal image files across sets") as caught:
+        load_dataset(leaking, catalogue)
+    assert "p0_a (train) and p5_a (test)" in caught.value.message
+    assert "data.allow_leak=true" in caught.value.hint
+
+
+def test_an_allowed_leak_is_said_and_stays_with_the_data(
+    leaking: DataConfig, catalogue: Catalogue, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = load_dataset(leaking.model_copy(update={"allow_leak": True}), catalogue)
+    assert [(leak.kind, leak.a, leak.b) for leak in dataset.leaks] == [("bytes", "p0_a", "p5_a")]
+    assert dataset.leak_lines() == ["1 pair of equal image files across sets (test and train)"]
+    assert dataset.leak_lines()[0] in caplog.text
+
+
+def test_a_group_in_two_sets_of_a_split_file_is_stamped_when_allowed(
+    config: DataConfig, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    sides = {"p5_b": "test", "p4_a": "val", "p4_b": "val"}
+    names = [f"p{patient}_{eye}" for patient in range(6) for eye in "ab"]
+    rows = "".join(f"{name},{sides.get(name, 'train')}\n" for name in names)
+    (tmp_path / "split.csv").write_text(f"id,set\n{rows}")
+    split = config.split.model_copy(update={"file": tmp_path / "split.csv"})
+    parted = config.model_copy(update={"split": split})
+    with pytest.raises(UserError, match="group 'p5' stands in train and in test"):
+        load_dataset(parted, catalogue)
+    dataset = load_dataset(parted.model_copy(update={"allow_leak": True}), catalogue)
+    assert dataset.leak_lines() == ["1 pair of samples of one group across sets (test and train)"]
+
+
+def test_clean_data_have_no_leak(config: DataConfig, catalogue: Catalogue) -> None:
+    dataset = load_dataset(config.model_copy(update={"allow_leak": True}), catalogue)
+    assert dataset.leaks == ()
+    assert dataset.leak_lines() == []
+
+
+def test_every_set_is_described_with_its_share_of_vessel(config: DataConfig, catalogue: Catalogue) -> None:
+    dataset = load_dataset(config, catalogue)
+    lines = dataset.described()
+    assert [line.split(",")[0] for line in lines] == [
+        "train: 8 samples of 4 groups",
+        "val: 2 samples of 1 groups",
+        "test: 2 samples of 1 groups",
+    ]
+    shares = [dataset.fractions[sample_id] for sample_id in dataset.split.sets["val"]]
+    assert lines[1].endswith(f", {sum(shares) / 2:.2%} of the pixels are vessel")
+    assert set(dataset.fractions) == {sample.id for sample in dataset.samples}
+
+
+def test_a_second_look_fills_no_polygon(tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = DataConfig(root=tmp_path, options={"images": 12, "size": 32}, cache=tmp_path / "cache")
+    first = load_dataset(config, catalogue)
+    monkeypatch.setattr("vesselbench.data.cache.decode", None)  # it would fail if it were called
+    again = load_dataset(config, catalogue)
+    assert again.split == first.split
+    assert again.fractions == first.fractions
+    assert load_dataset(config.model_copy(update={"cache": "off"}), catalogue).split == first.split

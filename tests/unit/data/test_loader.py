@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 import torch
 
 from vesselbench.config import AugmentConfig, DataConfig, TrainConfig
+from vesselbench.data import cache as caching
 from vesselbench.data import memory
+from vesselbench.data.cache import MaskCache
 from vesselbench.data.loader import accumulation, epoch_order, train_batches
 from vesselbench.data.read import read_samples
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
-from vesselbench.types import Batch, Example, Sample
+from vesselbench.types import Batch, Example, Polygons, Sample
 
 CROPPED = AugmentConfig(crop=8)
 
@@ -213,3 +216,109 @@ def test_a_batch_that_does_not_divide_names_values_that_work(
     assert caught.value.hint == hint
     for word in (f"train.batch_size={batch_size}", "train.micro_batch", f"{world} processes"):
         assert word in caught.value.message
+
+
+def named(examples: list[Example]) -> dict[str, Any]:
+    return {
+        "image": [torch.from_numpy(example.image.copy()) for example in examples],
+        "names": [example.sample.id for example in examples],
+    }
+
+
+def test_samples_of_one_image_come_together_changed_alike_and_count_as_one(samples: list[Sample]) -> None:
+    twice = [replace(sample, id=f"{sample.id}:{target}") for sample in samples for target in ("artery", "vein")]
+    images = len({sample.image for sample in samples})
+    config = TrainConfig(steps=3 * images, batch_size=1, augment=CROPPED)
+    batches = [batch for _, (batch,) in train_batches(twice[::-1], named, config, 0, 1, by_image=True)]
+    assert all(len(batch.ids) == 2 and len({name[: name.rindex(":")] for name in batch.ids}) == 1 for batch in batches)
+    assert all(torch.equal(*batch.inputs["image"]) for batch in batches)
+    for epoch in range(3):
+        seen = [name for batch in batches[epoch * images : (epoch + 1) * images] for name in batch.ids]
+        assert sorted(seen) == sorted(sample.id for sample in twice)
+
+
+def test_whole_images_are_dealt_alike_whatever_the_ranks_and_micro_batches(samples: list[Sample]) -> None:
+    twice = [replace(sample, id=f"{sample.id}:{target}") for sample in samples for target in ("artery", "vein")]
+
+    def drawn_by(world: int, **values: Any) -> list[list[str]]:
+        config = TrainConfig(**{"steps": 5, "batch_size": 4, "augment": CROPPED, **values})
+        ranks = [list(train_batches(twice, named, config, rank, world, by_image=True)) for rank in range(world)]
+        steps = []
+        for parts in zip(*ranks, strict=True):
+            rows = zip(*(batches for _, batches in parts), strict=True)
+            steps.append([name for row in rows for batch in row for name in batch.ids])
+        return steps
+
+    expected = drawn_by(1)
+    assert drawn_by(1, micro_batch=1) == drawn_by(2) == drawn_by(2, micro_batch=1, workers=2) == expected
+
+
+def test_what_changes_a_sample_follows_from_seed_epoch_and_id_not_from_its_company(samples: list[Sample]) -> None:
+    whole = [dict(step) for step in steps(samples, steps=3, batch_size=12)]
+    half = [dict(step) for step in steps(samples[::2], steps=3, batch_size=6)]
+    for epoch in range(3):
+        assert {name: whole[epoch][name] for name in half[epoch]} == half[epoch]
+    assert steps(samples, steps=1, batch_size=12, seed=7) != steps(samples, steps=1, batch_size=12)
+    renamed = [replace(sample, id=f"x{sample.id}") for sample in samples]
+    other = dict(steps(renamed, steps=1, batch_size=12)[0])
+    assert {other[f"x{name}"] for name in whole[0]}.isdisjoint(whole[0].values())
+
+
+def masks_too(examples: list[Example]) -> dict[str, Any]:
+    both = [np.concatenate([example.image, 255 * example.mask[..., None]], axis=2) for example in examples]
+    return {"image": torch.stack([torch.from_numpy(pixels.astype(np.uint8)) for pixels in both])}
+
+
+@pytest.fixture
+def outlined(samples: list[Sample]) -> list[Sample]:
+    """The same images with a polygon each, and one negative."""
+    drawn = [(Polygons(((1.0, 1.0, 14.0, 1.0 + number / 2, 6.0, 11.0),)),) for number in range(len(samples))]
+    return [replace(sample, mask=drawn[number] if number else ()) for number, sample in enumerate(samples)]
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 30])
+def test_a_cache_cold_or_warm_changes_no_batch(
+    outlined: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr("vesselbench.data.loader.MEMORY", limit)
+    config = TrainConfig(steps=7, batch_size=4, augment=CROPPED)
+
+    def batches(cache: MaskCache | None, **values: Any) -> list[Any]:
+        chosen = config.model_copy(update=values)
+        return [digest(found) for _, found in train_batches(outlined, masks_too, chosen, 0, 1, cache=cache)]
+
+    expected = batches(None)
+    assert batches(MaskCache(tmp_path / "a")) == expected
+    assert batches(MaskCache(tmp_path / "a")) == expected
+    assert batches(MaskCache(tmp_path / "b"), workers=2) == expected
+    assert batches(MaskCache(tmp_path / "b"), workers=2) == expected
+    assert len([path for path in (tmp_path / "b").rglob("*") if path.is_file()]) == 11
+
+
+def test_epochs_after_the_first_fill_no_polygon(
+    outlined: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vesselbench.data.loader.MEMORY", 0)
+    cache = MaskCache(tmp_path / "cache")
+    config = TrainConfig(steps=9, batch_size=4, augment=CROPPED)
+    batches = train_batches(outlined, masks_too, config, 0, 1, cache=cache)
+    for _ in range(3):
+        next(batches)
+    assert (cache.counts.decoded, cache.counts.found) == (11, 0)
+    forbid_decoding(monkeypatch)
+    assert len(list(batches)) == 6
+    assert cache.counts.found == 22
+    later = MaskCache(cache.folder)
+    assert len(list(train_batches(outlined, masks_too, config, 0, 1, cache=later))) == 9
+    assert (later.counts.decoded, later.counts.found) == (0, 33)
+
+
+def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polygons cannot be filled from here on; empty masks need no filling."""
+    decode = caching.decode
+
+    def only_empty(mask: Any, size: tuple[int, int], where: str) -> Any:
+        assert mask == (), "a polygon was filled again"
+        return decode(mask, size, where)
+
+    monkeypatch.setattr(caching, "decode", only_empty)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vesselbench.data.mask_files import read_mask_file
+from vesselbench.data.mask_files import colour_value, read_mask_file, spelt, values_in
 from vesselbench.errors import UserError
 from vesselbench.types import MaskFile
 
@@ -107,3 +107,47 @@ def test_a_varying_alpha_channel_is_refused(tmp_path: Path) -> None:
 def test_another_size_than_the_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="5 x 8, its image 6 x 8"):
         read(Image.new("L", (8, 5)), tmp_path)
+
+
+RED, BLUE = colour_value("#ff0000"), colour_value("#0000ff")
+
+
+def coloured(mode: str = "RGB") -> Image.Image:
+    pixels = np.zeros((*SIZE, 3), dtype=np.uint8)
+    pixels[TRUTH] = (255, 0, 0)
+    pixels[0, 0] = (0, 0, 255)
+    image = Image.fromarray(pixels)
+    return image.quantize(4) if mode == "P" else image.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_named_colours_are_foreground(tmp_path: Path, mode: str) -> None:
+    expected = TRUTH.copy()
+    expected[0, 0] = False
+    assert np.array_equal(read(coloured(mode), tmp_path, foreground=(RED,)), expected)
+    expected[0, 0] = True
+    assert np.array_equal(read(coloured(mode), tmp_path, foreground=(RED, BLUE)), expected)
+
+
+def test_a_colour_may_name_a_grey_level(tmp_path: Path) -> None:
+    image = Image.fromarray(TRUTH.astype(np.uint8) * 255)
+    assert np.array_equal(read(image, tmp_path, foreground=(colour_value("#ffffff"),)), TRUTH)
+
+
+def test_numbers_do_not_name_colours(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"coloured \(RGB\): #000000, #0000ff, #ff0000"):
+        read(coloured(), tmp_path, foreground=(255,))
+
+
+def test_the_values_of_a_mask_are_those_that_can_be_named(tmp_path: Path) -> None:
+    coloured().save(tmp_path / "c.png")
+    assert values_in(MaskFile(tmp_path / "c.png")) == {float(colour_value("#000000")), float(RED), float(BLUE)}
+    Image.fromarray(TRUTH.astype(np.uint8) * 7).save(tmp_path / "g.png")
+    assert values_in(MaskFile(tmp_path / "g.png")) == {0.0, 7.0}
+
+
+def test_values_are_spelt_as_they_were_named() -> None:
+    assert (spelt(float(RED)), spelt(7.0)) == ("#ff0000", "7")
+    for spelling in ("ff0000", "#f00", "#gg0000", "#ff00000"):
+        with pytest.raises(ValueError, match="no colour"):
+            colour_value(spelling)

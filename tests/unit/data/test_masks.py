@@ -14,7 +14,17 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools import mask as coco
 
-from vesselbench.data.masks import check_polygons, check_rle, decode, encode_rle, mask_sha256, to_uncompressed
+from vesselbench.data.findings import Fault, collecting, each
+from vesselbench.data.masks import (
+    check_polygons,
+    check_rle,
+    decode,
+    encode_rle,
+    examine_polygons,
+    examine_rle,
+    mask_sha256,
+    to_uncompressed,
+)
 from vesselbench.errors import UserError
 from vesselbench.types import MaskFile, Polygons, Rle
 
@@ -118,8 +128,8 @@ def test_malformed_run_lengths_say_what_is_wrong(rle: Rle, words: str) -> None:
     ],
 )
 def test_malformed_polygons_are_refused_with_their_index(part: tuple[float, ...], words: str) -> None:
-    with pytest.raises(UserError, match=r"file annotations\[3\]\[1\]") as caught:
-        decode((Polygons((SQUARE, part)),), (16, 16), "file annotations[3]")
+    with pytest.raises(UserError, match=r"file\.json annotations\[3\]\[1\]") as caught:
+        decode((Polygons((SQUARE, part)),), (16, 16), "file.json annotations[3]")
     assert words in caught.value.message
 
 
@@ -199,3 +209,71 @@ def test_a_mask_file_is_decoded_through_the_same_door(tmp_path: Path) -> None:
     pixels[2, 3] = 255
     Image.fromarray(pixels).save(tmp_path / "m.png")
     assert np.array_equal(decode(MaskFile(tmp_path / "m.png"), (5, 7), "x"), pixels > 0)
+
+
+def codes(polygons: Polygons, **values: object) -> list[str]:
+    with collecting() as findings, each("x"):
+        examine_polygons(polygons, "a.json annotations[0].segmentation", **values)  # type: ignore[arg-type]
+    return [finding.code for finding in findings]
+
+
+BOW = (2.0, 2.0, 9.0, 9.0, 9.0, 2.0, 2.0, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((SQUARE,), []),
+        ((), ["empty-segmentation"]),
+        (((1.0, 2.0),), ["too-few-points"]),
+        (((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0),), ["odd-coordinates"]),
+        (((1.0, 2.0, math.nan, 4.0, 5.0, 6.0),), ["not-finite"]),
+        (((1.0, 2.0, 3.0, 4.0, 5.0, 6.0),), ["zero-area"]),
+        (((20.0, 2.0, 30.0, 2.0, 30.0, 9.0),), ["outside-image"]),
+        (((2.0, 2.0, 60.0, 2.0, 60.0, 9.0),), ["outside-image"]),
+        (((2.0, 2.0, 20.0, 2.0, 20.0, 9.0),), ["partly-outside"]),
+        ((SQUARE, (20.0, 2.0, 30.0, 2.0, 30.0, 9.0)), ["partly-outside"]),
+        ((BOW,), ["self-crossing"]),
+        ((SQUARE, BOW), ["self-crossing"]),
+    ],
+)
+def test_every_fault_of_a_polygon_has_its_code(parts: tuple[tuple[float, ...], ...], expected: list[str]) -> None:
+    assert codes(Polygons(parts, (16, 16))) == expected
+    assert codes(Polygons(parts), size=(16, 16)) == expected
+
+
+def test_without_a_size_nothing_is_said_about_the_inside_of_an_image() -> None:
+    assert codes(Polygons(((2.0, 2.0, 900.0, 2.0, 900.0, 9.0),))) == []
+
+
+def test_a_finding_names_the_part_the_count_and_the_sample() -> None:
+    with collecting() as findings:
+        examine_polygons(Polygons((SQUARE, (2.0, 2.0, 20.0, 2.0, 20.0, 9.0)), (16, 16)), "a.json [7]", sample="s")
+    assert (findings[0].file, findings[0].index, findings[0].sample) == ("a.json", "[7][1]", "s")
+    assert findings[0].reason == "2 of 3 points lie outside the image (16 x 16)"
+
+
+@pytest.mark.parametrize(
+    ("rle", "expected"),
+    [
+        (Rle((10, 5), (4, 4)), ["rle-short"]),
+        (Rle((10, 7), (4, 4)), ["rle-long"]),
+        (Rle((18, -2), (4, 4)), ["rle-damaged"]),
+        (Rle(b"\xff", (4, 4)), ["rle-damaged"]),
+        (Rle((0,), (0, 4)), ["impossible-size"]),
+        (Rle((10, 6), (2, 8)), ["rle-size"]),
+        (Rle((10, 6), (4, 4)), []),
+    ],
+)
+def test_every_fault_of_run_lengths_has_its_code(rle: Rle, expected: list[str]) -> None:
+    with collecting() as findings, each("x"):
+        examine_rle(rle, "a.json [0]", (4, 4))
+    assert [finding.code for finding in findings] == expected
+
+
+def test_an_outline_too_long_to_draw_is_refused() -> None:
+    zigzag = np.zeros((200_001, 2))
+    zigzag[::2, 0], zigzag[:, 1] = 60.0, np.linspace(0, 60, 200_001)
+    with pytest.raises(Fault, match=r"an outline of 1\.2e") as caught:
+        decode((Polygons((tuple(zigzag.ravel()),)),), (64, 64), "x")
+    assert caught.value.code == "outline-too-long"

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from vesselbench.config import DataConfig
+from vesselbench.data.cache import MaskCache
 from vesselbench.data.memory import ExampleSource, PackedMask, decoded_bytes
 from vesselbench.data.read import load_example, read_samples
 from vesselbench.errors import UserError
@@ -69,3 +70,29 @@ def test_which_way_was_taken_is_said(samples: list[Sample], caplog: pytest.LogCa
         ExampleSource(samples, limit=100)
     assert "12 training samples are decoded and kept in memory" in caplog.text
     assert "each is decoded when it is used" in caplog.text
+
+
+def test_examples_by_way_of_a_cache_are_those_of_the_files(
+    samples: list[Sample], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = MaskCache(tmp_path / "cache")
+    with caplog.at_level(logging.INFO):
+        sources = [ExampleSource(samples, limit, cache) for limit in (1 << 30, 0)]
+    assert "its masks from" in caplog.text
+    assert (cache.counts.decoded, cache.counts.found) == (12, 1)  # the field of view is another sample's mask
+    for index, sample in enumerate(samples):
+        expected = load_example(sample)
+        for source in sources:
+            assert np.array_equal(source[index].image, expected.image)
+            assert np.array_equal(source[index].mask, expected.mask)
+    assert cache.counts.decoded == 12
+
+
+def test_a_mask_that_is_gone_stops_before_the_first_step_with_or_without_room(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    cache = MaskCache(tmp_path / "cache")
+    samples[3].mask.path.unlink()
+    for limit in (1 << 30, 0):
+        with pytest.raises(UserError, match="does not exist"):
+            ExampleSource(samples, limit, cache)

@@ -14,7 +14,7 @@ from vesselbench.config import DataConfig
 from vesselbench.data.formats.pairs import Pairs
 from vesselbench.data.masks import mask_sha256
 from vesselbench.data.read import load_example, read_samples
-from vesselbench.data.split import make_split, select
+from vesselbench.data.splitting.split import make_split, select
 from vesselbench.plugins import Catalogue, load_catalogue
 from vesselbench.rundir import RunDir, write_bytes
 from vesselbench.types import Example

@@ -1,32 +1,30 @@
-"""COCO instance annotations: polygons, compressed and uncompressed run lengths."""
+"""COCO instance annotations, as CVAT, Roboflow, Label Studio and others write them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from vesselbench.config import Settings
+from vesselbench.data.findings import Fault, Place, each
 from vesselbench.data.formats import fields
-from vesselbench.data.masks import check_polygons, check_rle
-from vesselbench.errors import UserError
+from vesselbench.data.formats.coco_files import ImageFolders
+from vesselbench.data.formats.coco_records import CocoDocument, CocoImage, Shape, read_document
 from vesselbench.recipes import validate_options
-from vesselbench.types import Polygons, Rle, Sample, Size
-
-Shapes = tuple[Polygons | Rle, ...]
-Id = int | str
+from vesselbench.types import Sample
 
 
 class CocoOptions(Settings):
     """Options of the format ``coco``."""
 
-    annotations: str = "annotations.json"
-    """Annotation file, below data.root."""
-    images: str = ""
-    """Folder that `file_name` is relative to, below data.root."""
+    annotations: str | list[str] = "annotations.json"
+    """Annotation file below data.root, a list of them, or a pattern such as */_annotations.coco.json."""
+    images: str | None = None
+    """Folder below data.root that `file_name` is relative to. None: the folder of the annotation file, data.root, or
+    `images` in one of them, wherever the image is."""
     categories: list[str] | None = None
     """Names of the categories to read, a target each; None: all that are used by an annotation."""
     prompts: dict[str, str] = Field(default_factory=dict)
@@ -35,145 +33,100 @@ class CocoOptions(Settings):
     """Key of an image record that names the patient; None: data.group decides."""
 
 
-@dataclass(frozen=True)
-class CocoImage:
-    """An image record that passed the checks; `where` is its place in the file."""
-
-    id: Id
-    file_name: str
-    size: Size
-    group: str
-    where: str
-
-
 class Coco:
     """One Sample per (image, category): all annotations of the two are united.
 
-    Categories whose prompts are the same phrase are one target. An image without an annotation of a category is an
-    annotated negative of it. Annotations are found by image and position, never by their own id (which is not unique in
-    files in the wild). The id of a sample is its file name
-    without extension, with ``:category`` behind it when several categories are read.
+    Categories whose prompts are the same phrase are one target. An image without an annotation of a category that its
+    file lists is an annotated negative of it. The id of a sample is its file name without extension, with ``:category``
+    behind it when several categories are read; where several files are read, what tells them apart (folder or file
+    name) stands before it.
     """
 
     name = "coco"
 
     def read(self, root: Path, options: dict[str, Any]) -> Iterator[Sample]:
-        """Yield Samples in the order of the file; UserError names file, index and key of what is malformed."""
+        """Yield Samples in the order of the files; Fault names file, index and key of what is malformed."""
         chosen = validate_options(CocoOptions, options, "data.options.")
-        path = root / chosen.annotations
-        document = fields.mapping(fields.load_json(path), path.name)
-        categories = _categories(document, path.name)
-        images = list(_images(document, path.name, chosen.group_key))
-        shapes = _shapes(document, path.name, {image.id: image.size for image in images}, categories)
-        used = sorted({category for _, category in shapes})
+        files = annotation_files(root, chosen.annotations)
+        documents: dict[Path, CocoDocument] = {}
+        for path, tag in tags(files, root).items():
+            place = Place(_relative(path, root))
+            with each(place):
+                folders = ImageFolders.beside(path, root, chosen.images)
+                documents[path] = read_document(path, place, root, folders, group_key=chosen.group_key, tag=tag)
+        if not documents:
+            return
+        where = Place(", ".join(document.place.file for document in documents.values()))
+        categories = {name for document in documents.values() for name in document.categories.values()}
+        used = sorted({name for document in documents.values() for _, name in document.shapes})
         if not used and chosen.categories is None:
-            raise UserError(f"{path.name} has no annotations", "name what is absent: data.options.categories=[vessel]")
+            cure = "name what is absent: data.options.categories=[vessel]"
+            raise Fault("no-samples", where, "the file has no annotations", cure)
         wanted = used
         if chosen.categories is not None:
-            wanted = fields.chosen(chosen.categories, categories.values(), "category", path.name)
-        fields.chosen(list(chosen.prompts), categories.values(), "category", path.name)
+            wanted = fields.chosen(chosen.categories, categories, "category", str(where))
+        fields.chosen(list(chosen.prompts), categories, "category", str(where))
         targets = fields.one_target_each(wanted, chosen.prompts)
-        for image in images:
-            for target, members in targets.items():
-                found = sorted((pair for name in members for pair in shapes.get((image.id, name), [])), key=_index)
-                yield Sample(
-                    id=fields.stem_of(image.file_name, image.where) + (f":{target}" if len(targets) > 1 else ""),
-                    image=root / chosen.images / image.file_name,
-                    mask=tuple(shape for _, shape in found),
-                    target=target,
-                    prompt=chosen.prompts.get(target, target),
-                    group=image.group,
-                    origin=_origin(path.name, image.where, [index for index, _ in found]),
-                )
+        for document in documents.values():
+            for image, target, members in _pairs(document, targets):
+                stem = image.stem + (f":{target}" if len(targets) > 1 else "")
+                prompt = chosen.prompts.get(target, target)
+                yield united(document, image, members, id=stem, target=target, prompt=prompt)
 
 
-def _index(found: tuple[int, Polygons | Rle]) -> int:
+def united(document: CocoDocument, image: CocoImage, members: Sequence[str], **values: str) -> Sample:
+    """The Sample of one image: all shapes of the categories `members`, in file order. `values`: id, target, prompt."""
+    found = sorted((pair for name in members for pair in document.shapes.get((image.id, name), [])), key=_index)
+    place = document.place.key("annotations").item(*(index for index, _ in found)) if found else image.place
+    return Sample(
+        id=values["id"],
+        image=image.path,
+        mask=tuple(shape for _, shape in found),
+        target=values["target"],
+        prompt=values["prompt"],
+        group=image.group,
+        origin=str(place),
+    )
+
+
+def annotation_files(root: Path, named: str | list[str]) -> list[Path]:
+    """The files that are named or match a pattern, sorted; Fault when a pattern matches none."""
+    files: list[Path] = []
+    for name in [named] if isinstance(named, str) else named:
+        matches = sorted(root.glob(name)) if any(sign in name for sign in "*?[") else [root / name]
+        if not matches:
+            cure = "check data.root and data.options.annotations"
+            raise Fault("missing-file", Place(name), f"no file in {root} is called so", cure)
+        files += matches
+    return list(dict.fromkeys(files))
+
+
+def tags(files: Sequence[Path], root: Path) -> dict[Path, str]:
+    """What stands before the ids of each file: nothing for one file, else its folder, or its name where that differs.
+
+    ``train/_annotations.coco.json`` and ``valid/_annotations.coco.json`` give ``train/`` and ``valid/``; ``train.json``
+    and ``val.json`` of one folder give the same.
+    """
+    if len(files) == 1:
+        return {files[0]: ""}
+    folders = {path: _relative(path.parent, root) for path in files}
+    if len(set(folders.values())) == len(files):
+        return {path: "" if folder == "." else f"{folder}/" for path, folder in folders.items()}
+    return {path: Path(_relative(path, root)).with_suffix("").as_posix() + "/" for path in files}
+
+
+def _pairs(document: CocoDocument, targets: dict[str, list[str]]) -> Iterator[tuple[CocoImage, str, list[str]]]:
+    """Every image with every target that its file knows: an unknown one was not looked for."""
+    known = set(document.categories.values())
+    for image in document.images.values():
+        for target, members in targets.items():
+            if known.intersection(members):
+                yield image, target, members
+
+
+def _index(found: tuple[int, Shape]) -> int:
     return found[0]
 
 
-def _origin(name: str, image: str, annotations: list[int]) -> str:
-    return f"{name} annotations[{', '.join(map(str, annotations))}]" if annotations else image
-
-
-def _categories(document: dict[str, Any], name: str) -> dict[Id, str]:
-    categories: dict[Id, str] = {}
-    for index, value in enumerate(fields.sequence(fields.required(document, "categories", name), f"{name} categories")):
-        where = f"{name} categories[{index}]"
-        record = fields.mapping(value, where)
-        number, label = fields.identity(record, "id", where), fields.text(record, "name", where)
-        if number in categories or label in categories.values():
-            raise UserError(f"{where}: id {number!r} or name {label!r} stands there twice", "give each its own")
-        categories[number] = label
-    return categories
-
-
-def _images(document: dict[str, Any], name: str, group_key: str | None) -> Iterator[CocoImage]:
-    seen: dict[str, str] = {}
-    ids: dict[Id, str] = {}
-    for index, value in enumerate(fields.sequence(fields.required(document, "images", name), f"{name} images")):
-        where = f"{name} images[{index}]"
-        record = fields.mapping(value, where)
-        image = CocoImage(
-            id=fields.identity(record, "id", where),
-            file_name=fields.text(record, "file_name", where),
-            size=(fields.whole(record, "height", where), fields.whole(record, "width", where)),
-            group=str(fields.identity(record, group_key, where)) if group_key else "",
-            where=where,
-        )
-        if image.file_name in seen:
-            raise UserError(f"{where}: {image.file_name!r} stands in {seen[image.file_name]} too", "keep one of them")
-        if image.id in ids:
-            raise UserError(f"{where}: id {image.id!r} stands in {ids[image.id]} too", "give each image its own id")
-        seen[image.file_name] = ids[image.id] = where
-        yield image
-
-
-def _shapes(
-    document: dict[str, Any], name: str, sizes: dict[Id, Size], categories: dict[Id, str]
-) -> dict[tuple[Id, str], list[tuple[int, Polygons | Rle]]]:
-    """(image id, category name) -> (index of the annotation, shape), in the order of the file."""
-    shapes: dict[tuple[Id, str], list[tuple[int, Polygons | Rle]]] = {}
-    records = fields.sequence(fields.required(document, "annotations", name), f"{name} annotations")
-    for index, value in enumerate(records):
-        where = f"{name} annotations[{index}]"
-        record = fields.mapping(value, where)
-        image, category = fields.identity(record, "image_id", where), fields.identity(record, "category_id", where)
-        if image not in sizes:
-            raise UserError(f"{where}: image_id {image!r} is no image of the file", "add the image or delete it")
-        if category not in categories:
-            known = ", ".join(str(number) for number in list(categories)[:8])
-            raise UserError(f"{where}: category_id {category!r} is unknown", f"known ids: {known}")
-        shape = _shape(fields.required(record, "segmentation", where), f"{where}.segmentation", sizes[image])
-        shapes.setdefault((image, categories[category]), []).append((index, shape))
-    return shapes
-
-
-def _shape(value: Any, where: str, size: Size) -> Polygons | Rle:
-    if isinstance(value, dict):
-        return _rle(value, where)
-    parts = fields.sequence(value, where)
-    if parts and not isinstance(parts[0], list):
-        raise UserError(f"{where}: a flat list of numbers", "COCO wants a list of polygons: put it into brackets")
-    if not parts:
-        raise UserError(f"{where}: empty (a box without an outline)", "outline the object or delete the annotation")
-    polygons = Polygons(tuple(fields.coordinates(part, f"{where}[{n}]") for n, part in enumerate(parts)), size)
-    check_polygons(polygons, where)
-    return polygons
-
-
-def _rle(record: dict[str, Any], where: str) -> Rle:
-    size = fields.sequence(fields.required(record, "size", where), f"{where}.size")
-    if len(size) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) for side in size):
-        raise UserError(f"{where}.size: expected [height, width], found {size!r}", "export the annotations again")
-    counts = fields.required(record, "counts", where)
-    if isinstance(counts, str):
-        if not counts.isascii():
-            raise UserError(f"{where}.counts: not a run-length string", "export the annotations again")
-        rle = Rle(counts.encode("ascii"), (size[0], size[1]))
-    else:
-        for position, count in enumerate(fields.sequence(counts, f"{where}.counts")):
-            if not isinstance(count, int) or isinstance(count, bool):
-                raise UserError(f"{where}.counts[{position}]: {count!r} is not a whole number", "export it again")
-        rle = Rle(tuple(counts), (size[0], size[1]))
-    check_rle(rle, where)
-    return rle
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

@@ -4,99 +4,121 @@ from __future__ import annotations
 
 import json
 import logging
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vesselbench.data.findings import Fault, Place
 from vesselbench.errors import UserError
 from vesselbench.plugins import nearest
 
 log = logging.getLogger(__name__)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
 LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes; what common file systems allow
 
 
-def load_json(path: Path) -> Any:
-    """The contents of a JSON file; UserError when it is missing, no JSON or not UTF-8."""
+def load_json(path: Path, place: Place, root: Path) -> Any:
+    """The contents of a JSON file of the data set at `root`.
+
+    Fault when it is missing, lies outside the root (through ``..`` or a symbolic link), is no JSON or not UTF-8 (a
+    byte order mark is allowed).
+    """
+    check = "check data.root and data.options"
+    if not path.resolve().is_relative_to(root.resolve()):
+        reason = f"it lies outside {root}, at {path.resolve()}"
+        raise Fault("outside-root", place, reason, "copy it into the data set")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UserError(f"annotation file {path} does not exist", "check data.root and data.options") from None
+        raise Fault("missing-file", place, f"the annotation file {path} does not exist", check) from None
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "check data.root and data.options") from None
+        raise Fault("unreadable-file", place, f"cannot read {path}: {error.strerror}", check) from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON: {error}", "export the annotations again") from None
+        raise Fault("not-json", place, f"{path} is not JSON: {error}", "export the annotations again") from None
 
 
-def mapping(value: Any, where: str) -> dict[str, Any]:
-    """`value` as a mapping; UserError names the place otherwise."""
+def mapping(value: Any, place: Place) -> dict[str, Any]:
+    """`value` as a mapping; Fault names the place otherwise."""
     if not isinstance(value, dict):
-        raise UserError(f"{where}: expected a mapping, found {_shown(value)}", "export the annotations again")
+        raise _wrong(place, "a mapping", value, "export the annotations again")
     return value
 
 
-def sequence(value: Any, where: str) -> list[Any]:
-    """`value` as a list; UserError names the place otherwise."""
+def sequence(value: Any, place: Place) -> list[Any]:
+    """`value` as a list; Fault names the place otherwise."""
     if not isinstance(value, list):
-        raise UserError(f"{where}: expected a list, found {_shown(value)}", "export the annotations again")
+        raise _wrong(place, "a list", value, "export the annotations again")
     return value
 
 
-def required(record: dict[str, Any], key: str, where: str) -> Any:
-    """The value of `key`; UserError names the place and the key when it is missing."""
+def required(record: dict[str, Any], key: str, place: Place) -> Any:
+    """The value of `key`; Fault names the place and the key when it is missing."""
     if key not in record:
-        raise UserError(f"{where}: no {key!r}", "add it, or export the annotations again")
+        raise Fault("missing-key", place, f"no {key!r}", "add it, or export the annotations again")
     return record[key]
 
 
-def text(record: dict[str, Any], key: str, where: str) -> str:
+def text(record: dict[str, Any], key: str, place: Place) -> str:
     """The value of `key` as a non-empty string."""
-    value = required(record, key, where)
+    value = required(record, key, place)
     if not isinstance(value, str) or not value:
-        raise UserError(f"{where}.{key}: expected a text, found {_shown(value)}", "mend the annotation")
+        raise _wrong(place.key(key), "a text", value)
+    if not _encodable(value):
+        raise Fault("wrong-kind", place.key(key), f"{shown(value)} holds half a character", "write it anew, as UTF-8")
     return value
 
 
-def whole(record: dict[str, Any], key: str, where: str) -> int:
+def whole(record: dict[str, Any], key: str, place: Place) -> int:
     """The value of `key` as a positive whole number."""
-    value = required(record, key, where)
+    value = required(record, key, place)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{where}.{key}: expected a positive whole number, found {_shown(value)}", "mend it")
+        raise _wrong(place.key(key), "a positive whole number", value, "mend it")
     return value
 
 
-def identity(record: dict[str, Any], key: str, where: str) -> int | str:
-    """The value of `key` as an id: a whole number or a text."""
-    value = required(record, key, where)
+def identity(record: dict[str, Any], key: str, place: Place) -> int | str:
+    """The value of `key` as an id: a whole number (1.0 is 1) or a text."""
+    value = required(record, key, place)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int | str) or isinstance(value, bool):
-        raise UserError(f"{where}.{key}: expected a number or text, found {_shown(value)}", "mend the annotation")
-    return value
+        raise _wrong(place.key(key), "a number or text", value)
+    return value if isinstance(value, int) else text(record, key, place)
 
 
-def coordinates(value: Any, where: str) -> tuple[float, ...]:
+def same_id(value: int | str) -> int | str:
+    """What a number and its digits share: "12" is 12, "007" stays a text (it may be told from "7")."""
+    digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19
+    return int(value) if digits and str(int(value)) == value else value
+
+
+def coordinates(value: Any, place: Place) -> tuple[float, ...]:
     """A flat list of numbers as floats (finite or not: the decoder checks that)."""
-    numbers = sequence(value, where)
+    numbers = sequence(value, place)
     for position, number in enumerate(numbers):
         if not isinstance(number, int | float) or isinstance(number, bool):
-            raise UserError(f"{where}[{position}]: expected a number, found {_shown(number)}", "mend the annotation")
+            raise _wrong(place.item(position), "a number", number)
     try:
         return tuple(float(number) for number in numbers)
     except OverflowError:
-        raise UserError(f"{where}: a coordinate is too large", "mend the annotation") from None
+        raise Fault("not-finite", place, "a coordinate is too large", "mend the annotation") from None
 
 
-def stem_of(name: str, where: str) -> str:
+def stem_of(name: str, place: Place) -> str:
     """A file name without its extension, folders kept, with forward slashes: the id of an image.
 
-    UserError when it names no file (``.``, say) or is longer than file systems allow.
+    Fault when it names no file (``.``, say), cannot be a name or is longer than file systems allow.
     """
     path = Path(name.replace("\\", "/"))
-    if not path.name or path.name == "..":
-        raise UserError(f"{where}: {_shown(name)} is no file name", "name the image file")
-    parts = [len(part.encode("utf-8", "surrogatepass")) for part in path.parts]
+    if not path.name or path.name == ".." or "\0" in name or not _encodable(name):
+        raise Fault("bad-file-name", place, f"{shown(name)} is no file name", "name the image file")
+    parts = [len(part.encode()) for part in path.parts]
     if max(parts) > LONGEST_NAME or sum(parts) + len(parts) > LONGEST_PATH:
-        raise UserError(f"{where}: the file name {_shown(name)} is too long", "name the image file")
+        raise Fault("bad-file-name", place, f"the file name {shown(name)} is too long", "name the image file")
     return path.with_suffix("").as_posix()
 
 
@@ -126,6 +148,16 @@ def one_target_each(names: Iterable[str], prompts: Mapping[str, str]) -> dict[st
     return {members[0]: members for members in by_phrase.values()}
 
 
+def refuse_equal_prompts(prompts: Mapping[str, str]) -> None:
+    """UserError when two targets have one phrase: a model would be asked one question with two answers."""
+    owners: dict[str, str] = {}
+    for target, prompt in prompts.items():
+        first = owners.setdefault(phrase_key(prompt), target)
+        if first != target or not phrase_key(prompt):
+            reason = f"{first!r} and {target!r} have the same prompt {prompt!r}" if first != target else "is empty"
+            raise UserError(f"the prompt of {target!r}: {reason}", "set data.options.prompts")
+
+
 def chosen(wanted: list[str] | None, known: Iterable[str], kind: str, where: str) -> list[str]:
     """The names `wanted` (None: all known ones), sorted; UserError for one that does not occur."""
     names = sorted(set(known))
@@ -135,6 +167,19 @@ def chosen(wanted: list[str] | None, known: Iterable[str], kind: str, where: str
     return sorted(set(wanted)) if wanted is not None else names
 
 
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def shown(value: Any) -> str:
+    """A value of a file in at most 60 characters, however large or deep it is."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _wrong(place: Place, wanted: str, value: Any, cure: str = "mend the annotation") -> Fault:
+    return Fault("wrong-kind", place, f"expected {wanted}, found {shown(value)}", cure)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from vesselbench.data.findings import Fault, Place, each
 from vesselbench.data.images import SUFFIXES
 from vesselbench.errors import UserError
 
@@ -19,14 +20,21 @@ def files_by_stem(root: Path, place: str, key: str, suffixes: Collection[str] = 
     `place` is a folder below `root`, listed with its sub-folders (the stem is then the relative path without
     extension, and only names that end in `suffixes` count), or a pattern such as ``masks/{stem}_manual.png`` (the stem
     is what stands in for ``{stem}``, within one folder). Hidden files do not count.
-    `key` is the option that messages name. Raises UserError when the folder is missing and for two files of one stem.
+    `key` is the option that messages name. Raises UserError without the folder, Fault for two files of one stem.
     """
     found: dict[str, Path] = {}
     for stem, path in _by_pattern(root, place) if STEM in place else _by_folder(root, place, key, suffixes):
-        if stem in found:
-            raise UserError(f"{found[stem]} and {path} have the same stem {stem!r}", "rename or remove one of them")
-        found[stem] = path
+        with each(place_of(path, root)):
+            if stem in found:
+                reason = f"{found[stem]} and {path} have the same stem {stem!r}"
+                raise Fault("name-collision", place_of(path, root), reason, "rename or remove one of them")
+            found[stem] = path
     return dict(sorted(found.items()))
+
+
+def place_of(path: Path, root: Path) -> Place:
+    """A file as the user knows it: below the data set's folder where it is there."""
+    return Place(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix())
 
 
 def some(names: Iterable[str]) -> str:

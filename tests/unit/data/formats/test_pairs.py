@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vesselbench.data.findings import collecting
 from vesselbench.data.formats.pairs import Pairs
 from vesselbench.data.read import load_example
 from vesselbench.errors import UserError
@@ -120,3 +121,73 @@ def test_a_second_observer_may_be_absent_and_that_is_said(
 
 def test_chosen_values_reach_the_masks(paired_folder: Path) -> None:
     assert read(paired_folder, foreground=[1, 2])[0].mask.foreground == (1, 2)
+
+
+def class_ids(folder: Path, mode: str = "L") -> np.ndarray:
+    """Masks of the classes 0, 1, 2, 7 in place of the folder's own, the same for all."""
+    classes = np.random.default_rng(3).choice([0, 1, 2, 7], (12, 16)).astype(np.uint8)
+    for path in (folder / "masks").iterdir():
+        Image.fromarray(classes.astype(np.uint16) if mode == "I;16" else classes).save(path)
+    return classes
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_a_class_id_mask_gives_a_sample_per_target(paired_folder: Path, mode: str) -> None:
+    classes = class_ids(paired_folder, mode)
+    samples = read(paired_folder, values={"artery": 1, "vein": [2, 7]}, prompts={"vein": "dark vessel"})
+    assert [sample.id for sample in samples[:2]] == ["p0_a:artery", "p0_a:vein"]
+    assert [sample.prompt for sample in samples[:2]] == ["artery", "dark vessel"]
+    assert len(samples) == 24
+    assert np.array_equal(load_example(samples[0]).mask, classes == 1)
+    assert np.array_equal(load_example(samples[1]).mask, np.isin(classes, (2, 7)))
+
+
+def test_more_than_two_values_demand_a_mapping(paired_folder: Path) -> None:
+    class_ids(paired_folder)
+    with pytest.raises(UserError, match="4 values: 0, 1, 2, 7"):
+        load_example(read(paired_folder)[0])
+
+
+def test_colours_name_targets(paired_folder: Path) -> None:
+    colours = np.zeros((12, 16, 3), dtype=np.uint8)
+    colours[:4], colours[4:6] = (255, 0, 0), (0, 0, 255)
+    for path in (paired_folder / "masks").iterdir():
+        Image.fromarray(colours).save(path)
+    with pytest.raises(UserError, match="coloured") as caught:
+        load_example(read(paired_folder)[0])
+    assert "#ff0000" in caught.value.message
+    artery, vein = read(paired_folder, values={"artery": "#ff0000", "vein": ["#0000FF"]})[:2]
+    assert load_example(artery).mask.sum() == 4 * 16
+    assert load_example(vein).mask.sum() == 2 * 16
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"values": {"a": [1], "b": [1]}}, "1 belongs to 'a' and to 'b'"),
+        ({"values": {"a": [1]}, "foreground": [1]}, "foreground must not be set"),
+        ({"values": {"a": [1]}, "target": "b"}, "target must not be set"),
+        ({"values": {"a": "red"}}, "'red' is no colour"),
+        ({"values": {"a": []}}, "'a' has no value"),
+        ({"values": {}}, "names no target"),
+        ({"values": {"a": 1}, "prompts": {"b": "x"}}, "prompts names b"),
+        ({"values": {"a": 1, "b": 2}, "prompts": {"b": "A."}}, "'a' and 'b' have the same prompt"),
+        ({"values": {"a": 1}, "prompts": {"a": " ."}}, "is empty"),
+    ],
+)
+def test_a_mapping_that_does_not_make_sense_is_refused(paired_folder: Path, options: dict, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(paired_folder, **options)
+    assert words in str(caught.value)
+
+
+def test_while_collecting_unpaired_files_are_named_one_by_one(paired_folder: Path) -> None:
+    (paired_folder / "masks" / "p0_a.png").unlink()
+    (paired_folder / "images" / "p5_b.png").unlink()
+    with collecting() as findings:
+        samples = read(paired_folder)
+    assert len(samples) == 10
+    assert [(finding.code, finding.file) for finding in findings] == [
+        ("annotation-without-image", "masks/p5_b.png"),
+        ("image-without-annotation", "images/p0_a.png"),
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vesselbench.data.findings import collecting
 from vesselbench.data.formats.sa2va import Sa2VAAnnotations
 from vesselbench.data.masks import decode
 from vesselbench.errors import UserError
@@ -50,7 +51,7 @@ def test_several_phrases_give_a_sample_each(tmp_path: Path) -> None:
 
 
 def test_records_of_one_image_are_united(tmp_path: Path) -> None:
-    samples = read(tmp_path, [entry([ONE], ["v"]), entry([[1.0] * 6], ["v"], "b.jpg"), entry([TWO], ["v"])])
+    samples = read(tmp_path, [entry([ONE], ["v"]), entry([TWO], ["v"], "b.jpg"), entry([TWO], ["v"])])
     assert [sample.id for sample in samples] == ["a", "b"]
     assert len(samples[0].mask or ()) == 2
     assert samples[0].origin == "annotations.json [0, 2]"
@@ -111,3 +112,25 @@ def test_what_names_no_file_is_refused_with_its_place(tmp_path: Path, name: str)
 def test_a_phrase_of_a_full_stop_only_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"text\[0\]: expected a phrase"):
         read(tmp_path, [entry([ONE], [" . "])])
+
+
+def test_a_zero_area_polygon_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\[0\]\.mask\[0\]\[0\]: the polygon of 3 points encloses nothing"):
+        read(tmp_path, [entry([[1.0] * 6], ["v"])])
+
+
+def test_backslashes_divide_folders(tmp_path: Path) -> None:
+    sample = read(tmp_path, [entry([ONE], ["v"], "p1\\a.jpg")])[0]
+    assert (sample.id, sample.image) == ("p1/a", tmp_path / "images/p1/a.jpg")
+
+
+def test_while_collecting_one_bad_polygon_costs_only_itself(tmp_path: Path) -> None:
+    with collecting() as findings:
+        samples = read(
+            tmp_path, [entry([ONE, [5.0, 5.0]], ["v", "v"]), entry(7, ["v"], "b.jpg"), entry([TWO], ["v"], "c.jpg")]
+        )
+    assert [(sample.id, len(sample.mask or ())) for sample in samples] == [("a", 1), ("c", 1)]
+    assert [(finding.code, finding.index, finding.sample) for finding in findings] == [
+        ("too-few-points", "[0].mask[1][0]", "a"),
+        ("wrong-kind", "[1].mask", ""),
+    ]

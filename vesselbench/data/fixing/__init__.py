@@ -1,0 +1,1 @@
+"""A new data set in which what rules can mend is mended."""

@@ -1,0 +1,1 @@
+"""What a model's grids cost before it has learned anything."""
