@@ -125,15 +125,30 @@ def validate_recipe(values: Mapping[str, Any], catalogue: Catalogue) -> Recipe:
         raise UserError("the recipe names no model", f"set model.name; {nearest('', catalogue.models)}")
     recipe = _validate(Recipe, values, "")
     plugin, config = model_settings(recipe, catalogue)
-    complete = {"name": plugin.name, **config.model_dump(mode="json")}
+    complete = {"name": plugin.name, **absolute_paths(config).model_dump(mode="json")}
     for name in recipe.evaluation.metrics:
         catalogue.metrics[name]
     for name in recipe.trackers:
         catalogue.trackers[name]
     catalogue.datasets[recipe.data.format]
-    root = recipe.data.root.expanduser().absolute() if recipe.data.root is not None else None
-    data = recipe.data.model_copy(update={"root": root})  # a run must find its data from any working directory
-    return recipe.model_copy(update={"model": complete, "data": data})
+    # a run must find its data and weights from any working directory
+    return absolute_paths(recipe).model_copy(update={"model": complete})
+
+
+def absolute_paths(settings: MODEL) -> MODEL:
+    """The same settings with every path in them, also in inner parts and lists, absolute and without ``~``."""
+    changed = {name: _absolute(getattr(settings, name)) for name in type(settings).model_fields}
+    return settings.model_copy(update=changed)
+
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.expanduser().absolute()
+    if isinstance(value, BaseModel):
+        return absolute_paths(value)
+    if isinstance(value, list | tuple):
+        return type(value)(_absolute(item) for item in value)
+    return value
 
 
 def model_settings(recipe: Recipe, catalogue: Catalogue) -> tuple[ModelPlugin, BaseModel]:

@@ -12,7 +12,7 @@ from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset, load_dataset
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
-from vesselbench.recipes import find_config, load_recipe, parse_override, read_yaml, validate_recipe
+from vesselbench.recipes import find_config, load_recipe, model_settings, parse_override, read_yaml, validate_recipe
 from vesselbench.rundir import RunDir, file_sha256, runs_of
 from vesselbench.types import SET_NAMES, SetName, Split
 from vesselbench.watch import Watch
@@ -114,7 +114,7 @@ def open_dataset(run: RunDir, recipe: Recipe, catalogue: Catalogue) -> Dataset:
 def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch, again: bool = False) -> None:
     """Score a finished run on one set, unless the scores of exactly these weights by these metrics are there.
 
-    `again`: score it in any case. UserError when the run is not finished or its data have changed.
+    `again`: score it in any case. UserError when the run is not finished, or its data or base weights have changed.
     """
     record = run.record()
     if record.get("status") != "finished":
@@ -125,6 +125,8 @@ def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch
     dataset = open_dataset(run, recipe, catalogue)
     if not again and _is_scored(run, set_name, weights, recipe, catalogue):
         return
+    check_base(run, recipe, catalogue)
+    from vesselbench.data.cache import open_cache
     from vesselbench.evaluation.evaluate import evaluate
     from vesselbench.evaluation.predict import load_predictor
 
@@ -139,7 +141,25 @@ def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch
         weights_sha256=weights,
         run=run,
         progress=partial(watch.progress, f"score {recipe.name} {set_name}"),
+        cache=open_cache(recipe.data),
     )
+
+
+def check_base(run: RunDir, recipe: Recipe, catalogue: Catalogue) -> None:
+    """UserError when a file of the base weights is no longer the one that the run was trained on.
+
+    A checkpoint holds the trained parameters only: on another base they are another model, without any sign of it.
+    """
+    plugin, config = model_settings(recipe, catalogue)
+    then: dict[str, str] = run.record().get("base_weights", {})
+    now = plugin.base_weights(config) if hasattr(plugin, "base_weights") else {}
+    for path in sorted({*then, *now}):
+        if then.get(path) != now.get(path):
+            raise UserError(
+                f"{path} is not the base that {run.path} was trained on: "
+                f"SHA-256 now {now.get(path, 'none')}, then {then.get(path, 'none')}",
+                "restore that file, or train again",
+            )
 
 
 def _is_scored(run: RunDir, set_name: SetName, weights: str, recipe: Recipe, catalogue: Catalogue) -> bool:

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import pickle
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vesselbench import UserError
+from vesselbench_sa2va.stated import AGAIN, Stated, read_json
+from vesselbench_sa2va.torchfiles import read_tensors
 
 FLOATS = {"F64", "F32", "F16", "BF16"}
+MAPPED = 32 * 2**20
+"""Bytes that are read from an open mapping before it is closed."""
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\.safetensors")
+MEANING = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+"""Files of a folder that are no weights and yet decide what these compute."""
 
 
 class Archive(Protocol):
-    """`path` for messages; `files` that make it up; `shapes` by key; `read` gives one tensor."""
+    """`path` for messages; `files` that make it up, with those of its folder that give its weights their meaning;
+    `shapes` by key; `read` gives one tensor."""
 
     path: Path
     files: list[Path]
@@ -33,10 +47,13 @@ class Archive(Protocol):
 class Safetensors:
     """One .safetensors file or several that share no key. Nothing but names and shapes is read before `read`."""
 
-    def __init__(self, path: Path, files: list[Path]) -> None:
-        self.path, self.files = path, files
+    def __init__(self, path: Path, files: list[Path], beside: Sequence[Path] = ()) -> None:
+        """`files` hold the tensors; those `beside` them are only counted as part of it."""
+        self.path, self.files = path, [*files, *beside]
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self._handles: dict[str, Any] = {}
+        self._file_of: dict[str, Path] = {}
+        self._open_file: Path | None = None
+        self._mapped = 0
         for file in files:
             for key, handle in _open(file):
                 if key in self.shapes:
@@ -46,10 +63,19 @@ class Safetensors:
                     raise UserError(
                         f"{file}: key {key!r} is of type {part.get_dtype()}", "weights must be F32, BF16 or F16"
                     )
-                self.shapes[key], self._handles[key] = tuple(part.get_shape()), handle
+                self.shapes[key], self._file_of[key] = tuple(part.get_shape()), file
 
     def read(self, key: str) -> Tensor:
-        tensor: Tensor = self._handles[key].get_tensor(key)
+        """A view of the file, mapped into memory: copy it before the next `read`.
+
+        The file is opened anew every `MAPPED` bytes: pages of an open mapping count as this process's memory.
+        """
+        file = self._file_of[key]
+        if file != self._open_file or self._mapped > MAPPED:
+            self._handle: Any = safe_open(file, framework="pt")
+            self._open_file, self._mapped = file, 0
+        tensor: Tensor = self._handle.get_tensor(key)
+        self._mapped += tensor.nbytes
         return tensor
 
 
@@ -58,36 +84,23 @@ class TorchFile:
 
     def __init__(self, path: Path) -> None:
         self.path, self.files = path, [path]
-        try:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"{path} cannot be read as plain tensors: {first}",
-                "copy it again if it was cut short; if it holds other objects, save its state_dict alone",
-            ) from None
-        for wrapper in ("state_dict", "model"):
-            if isinstance(held, dict) and isinstance(held.get(wrapper), dict):
-                held = held[wrapper]
-        if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-            raise UserError(f"{path} holds no table of tensors", "save a state_dict")
-        nameless = [key for key in held if not isinstance(key, str)]
-        if nameless:
-            raise UserError(f"{path}: key {nameless[0]!r} is no text", "save a state_dict: tensors by name")
-        for key, tensor in held.items():
-            if not tensor.is_floating_point():
-                raise UserError(f"{path}: key {key!r} is of type {tensor.dtype}", "weights must be floating")
-        self._tensors: dict[str, Tensor] = held
-        self.shapes: dict[str, tuple[int, ...]] = {key: tuple(tensor.shape) for key, tensor in held.items()}
+        self._tensors = read_tensors(path)
+        self._mapped = 0
+        self.shapes: dict[str, tuple[int, ...]] = {key: tuple(tensor.shape) for key, tensor in self._tensors.items()}
 
     def read(self, key: str) -> Tensor:
+        """A view of the file: copy it before the next `read`, which opens the file anew every `MAPPED` bytes."""
+        if self._mapped > MAPPED:
+            self._tensors, self._mapped = {}, 0
+            self._tensors = read_tensors(self.path)
+        self._mapped += self._tensors[key].nbytes
         return self._tensors[key]
 
 
 def open_archive(path: Path) -> Archive:
     """The tensors at `path`: a folder of safetensors, or one file. UserError when it is missing or damaged."""
     if path.is_dir():
-        return Safetensors(path, _shards(path))
+        return Safetensors(path, _shards(path), meaning_of(path))
     if not path.is_file():
         raise UserError(f"model.weights: {path} does not exist", "check the path")
     if path.suffix == ".safetensors":
@@ -95,6 +108,11 @@ def open_archive(path: Path) -> Archive:
     if path.suffix in (".pt", ".pth", ".bin"):
         return TorchFile(path)
     raise UserError(f"model.weights: {path} is no kind of weights", "give a folder, .safetensors, .pt or .pth")
+
+
+def meaning_of(folder: Path) -> list[Path]:
+    """The files of a folder that are no weights and yet decide what these compute: configuration and tokenizer."""
+    return [folder / name for name in MEANING if (folder / name).is_file()]
 
 
 def sha256_of(files: list[Path]) -> dict[str, str]:
@@ -127,13 +145,24 @@ def _shards(folder: Path) -> list[Path]:
         if not files:
             raise UserError(f"model.weights: no .safetensors file in {folder}", "give the folder of a released model")
         return files
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{index} is no index of shards", "copy it again") from None
+    names = sorted(set(_weight_map(index).values()))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise UserError(
             f"{folder}: {len(missing)} of {len(names)} shards are missing: {', '.join(missing)}", "copy them"
         )
     return [folder / name for name in names]
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Key -> name of the shard in the same folder, as the index states it."""
+    held = read_json(index)
+    if not isinstance(held, dict):
+        raise UserError(f"{index} is no index of shards: it holds no mapping", AGAIN)
+    table = Stated(index, held).part_of("weight_map")
+    if not table.values:
+        raise UserError(f"{index} is no index of shards: its weight_map is empty", AGAIN)
+    for key, name in table.values.items():
+        if not isinstance(name, str) or not SHARD.fullmatch(name):
+            raise table.error(ascii(key), name, "the name of a .safetensors file in the same folder")
+    return table.values

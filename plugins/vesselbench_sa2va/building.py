@@ -2,77 +2,120 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 from transformers.models.internvl.modeling_internvl import InternVLVisionLayer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MultiScaleBlock
 
 from vesselbench import UserError
+from vesselbench_sa2va.agreement import Differences, adopted, dimensions_apart, fitting_sizes, values_apart
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.model import Sa2VAModule
-from vesselbench_sa2va.release import has_language, shape_from
+from vesselbench_sa2va.release import has_language, refuse_unknown_folders, shape_from
 from vesselbench_sa2va.sizes import SIZES, Shape
 from vesselbench_sa2va.tokens import read_tokenizer, tiny_tokenizer
-from vesselbench_sa2va.weights import fill, find_sources
+from vesselbench_sa2va.weights import fill as fill_from
+from vesselbench_sa2va.weights import find_sources, leave_whole
 
+log = logging.getLogger("vesselbench.sa2va")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
-def frozen_of(config: Sa2VAConfig) -> bool:
-    """Whether the base is frozen: what was loaded may be, what is random must learn."""
-    return bool(config.weights) if config.freeze == "auto" else config.freeze == "official"
-
-
 def shape_of(config: Sa2VAConfig) -> Shape:
-    """The dimensions of a size; for auto those of the first folder of weights that states them."""
-    if config.size != "auto":
-        return SIZES[config.size]
+    """The dimensions of a size; for auto those of the first folder of weights that states them.
+
+    What a folder states beside the dimensions (`agreement.FREE`) also holds for a named size. Raises UserError when its
+    dimensions are other ones.
+    """
     folders = _described(config)
-    if not folders:
+    if config.size == "auto" and not folders:
         raise UserError("model.size: auto needs a folder with a config.json in model.weights", "or set model.size=8b")
-    return shape_from(folders[0])
+    shape = shape_from(folders[0]) if config.size == "auto" else SIZES[config.size]
+    for folder in folders:
+        stated = shape_from(folder)
+        apart = dimensions_apart(shape, stated)
+        if apart:
+            raise _other_size(config, folder, apart, fitting_sizes(stated))
+        shape = adopted(shape, stated) if folder == folders[0] else shape
+    return shape
 
 
 def _described(config: Sa2VAConfig) -> list[Path]:
     return [path for path in config.weights if has_language(path)]
 
 
-def _refuse_other_size(config: Sa2VAConfig, shape: Shape) -> None:
-    """Say so before any file is opened when a folder states another kind or size of model."""
-    for folder in _described(config):
-        stated = shape_from(folder)
-        if (stated.language, stated.vision) != (shape.language, shape.vision):
-            fitting = [name for name, known in SIZES.items() if known.language == stated.language]
-            raise UserError(
-                f"model.size is {config.size}, but {folder} states a language model of {stated.language.layers} layers"
-                f" of width {stated.language.hidden}, not {shape.language.layers} of {shape.language.hidden}",
-                f"set model.size={(fitting or ['auto'])[0]}",
-            )
+def _other_size(config: Sa2VAConfig, folder: Path, apart: Differences, fitting: list[str]) -> UserError:
+    first = ", ".join(f"{name} {stated} instead of {ours}" for name, (stated, ours) in list(apart.items())[:8])
+    more = f" and {len(apart) - 8} more" if len(apart) > 8 else ""
+    cure = f"set model.size={(fitting or ['auto'])[0]}"
+    if config.size == "auto":
+        cure = "name weights of one model: the first folder decides"
+    return UserError(f"model.size is {config.size}, but {folder} states another model: {first}{more}", cure)
+
+
+def _tell_adopted(config: Sa2VAConfig) -> None:
+    """Say which values of a named size were replaced by those of the weights."""
+    folders = _described(config)
+    if config.size == "auto" or not folders:
+        return
+    apart = values_apart(SIZES[config.size], shape_from(folders[0]))
+    if apart:
+        listed = ", ".join(f"{name} {stated} instead of {ours}" for name, (stated, ours) in apart.items())
+        log.warning(
+            "model.size=%s: %d values are those of %s: %s", config.size, len(apart), folders[0] / "config.json", listed
+        )
 
 
 def build_shape(config: Sa2VAConfig) -> Sa2VAModule:
     """The modules with random weights, on the current default device."""
-    return Sa2VAModule(shape_of(config), config, frozen_of(config))
+    return Sa2VAModule(shape_of(config), config, config.frozen)
 
 
-def build(config: Sa2VAConfig) -> Sa2VAModule:
-    """The module that a recipe describes, with its weights. Raises UserError for settings that cannot be met."""
-    if config.answer == "generated":  # the module can; evaluation cannot yet keep an answer's text and status
-        raise UserError("model.answer: generated answers cannot be scored yet", "set model.answer=forced")
+def _able_to_write(module: Sa2VAModule, config: Sa2VAConfig) -> Sa2VAModule:
+    if config.answer == "generated":
+        module.tokenizer = tokenizer_for(config)
+    return module
+
+
+def skeleton(config: Sa2VAConfig) -> Sa2VAModule | None:
+    """The module on the meta device, for `fill`; None when it has no base weights: random ones are drawn at once.
+
+    Raises UserError for settings that cannot be met.
+    """
     if not config.weights:
         if config.size != "tiny":
             raise UserError(
                 f"model.size: {config.size} needs weights; with random ones it would learn nothing in any usual time",
                 "set model.weights to a folder of released weights, or model.size=tiny",
             )
-        return build_shape(config)
-    _refuse_other_size(config, shape_of(config))
+        return None
+    refuse_unknown_folders(config.weights)
+    _tell_adopted(config)
     with torch.device("meta"):
-        module = build_shape(config)
-    fill(module, find_sources(module, config.weights, len(module.shape.tokens.new)), DTYPES[config.dtype])
+        return _able_to_write(build_shape(config), config)
+
+
+def fill(module: Sa2VAModule, config: Sa2VAConfig, settle: Callable[[nn.Parameter], None]) -> None:
+    """Give a skeleton its weights, tensor by tensor in a fixed order; each parameter is settled as soon as it has its.
+
+    Raises UserError when the files do not hold the weights of this model.
+    """
+    sources = find_sources(module, config.weights, len(module.shape.tokens.new))
+    fill_from(module, sources, DTYPES[config.dtype], settle)
+
+
+def build(config: Sa2VAConfig) -> Sa2VAModule:
+    """The module that a recipe describes, with its weights. Raises UserError for settings that cannot be met."""
+    module = skeleton(config)
+    if module is None:
+        return _able_to_write(build_shape(config), config)
+    fill(module, config, leave_whole)
     return module
 
 

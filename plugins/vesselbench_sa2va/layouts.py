@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vesselbench import UserError
 from vesselbench_sa2va.archives import Archive
+from vesselbench_sa2va.misfit import foreign_kind
 from vesselbench_sa2va.names import SAM, UNUSED, Piece, official
 
 Find = Callable[[str, Mapping[str, tuple[int, ...]]], Piece]
@@ -99,31 +100,21 @@ def layout_of(archive: Archive) -> Layout:
     for mark, layout in LAYOUTS:
         if any(mark.match(key) for key in archive.shapes):
             return layout
-    known = "; ".join(layout.kind for _, layout in LAYOUTS)
+    known = foreign_kind(archive.shapes) or "known: " + "; ".join(layout.kind for _, layout in LAYOUTS)
     first = ", ".join(sorted(archive.shapes)[:4]) or "none"
-    raise UserError(f"{archive.path} is of no known kind; its first keys: {first}", f"known: {known}")
+    raise UserError(f"{archive.path} is of no known kind; its first keys: {first}", known)
 
 
 def pieces_of(archive: Archive, layout: Layout, names: Iterable[str]) -> dict[str, Piece]:
-    """Where each of our plain names stands in the archive.
+    """Where each of our plain names that such a file holds would stand in the archive."""
+    return {name: layout.find(name, archive.shapes) for name in names if layout.holds.search(name)}
 
-    Strict: UserError lists every key that is missing and every key that is no part of the model (SAM 2's memory, which
-    only videos need, may be there).
+
+def unmatched(archive: Archive, pieces: Mapping[str, Piece]) -> tuple[list[str], list[str]]:
+    """Keys that the pieces want and the archive lacks; keys of it that are no part of the model.
+
+    (SAM 2's memory, which only videos need, may be there.)
     """
-    found = {name: layout.find(name, archive.shapes) for name in names if layout.holds.search(name)}
-    wanted = {key for piece in found.values() for key in piece.keys}
-    missing = sorted(wanted - archive.shapes.keys())
+    wanted = {key for piece in pieces.values() for key in piece.keys}
     extra = [key for key in archive.shapes if key not in wanted and not UNUSED.match(key.removeprefix(SAM))]
-    if missing or extra:
-        parts = [f"{len(missing)} keys missing: {some(missing)}"] if missing else []
-        parts += [f"{len(extra)} unexpected: {some(sorted(extra))}"] if extra else []
-        raise UserError(
-            f"{archive.path}, read as {layout.kind}, does not fit this model; {'; '.join(parts)}",
-            "check model.size, model.lora and the file",
-        )
-    return found
-
-
-def some(names: list[str], most: int = 8) -> str:
-    """The first names and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return sorted(wanted - archive.shapes.keys()), sorted(extra)

@@ -60,12 +60,14 @@ def read_tokenizer(folder: Path, shape: Shape) -> Tokenizer:
     One that lacks exactly the new tokens (InternVL's own) gets them, in the official order, behind its last id. Raises
     UserError when a token that the model looks for is missing or stands elsewhere.
     """
-    from transformers import AutoTokenizer  # late: the tiny size needs no transformers in loader workers
+    from transformers import AutoTokenizer, PreTrainedConfig  # late: the tiny size needs none in loader workers
 
     if not folder.is_dir():
         raise UserError(f"model.tokenizer: {folder} is no folder", "give the folder with tokenizer_config.json")
     try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+        # A config of our own: the folder's may name code to run, and the user would be asked whether to.
+        loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, config=PreTrainedConfig())
+        tokenizer: Tokenizer = loaded.backend_tokenizer
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise UserError(f"{folder} holds no tokenizer that can be read: {first}", "copy all its files") from None

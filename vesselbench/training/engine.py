@@ -8,26 +8,30 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psutil
 import torch
+from pydantic import BaseModel
 
 from vesselbench import distributed
 from vesselbench.config import Recipe, TrainConfig
+from vesselbench.data.cache import open_cache
 from vesselbench.data.loader import accumulation, make_batch
 from vesselbench.errors import UserError
 from vesselbench.evaluation.predict import to_predictions
 from vesselbench.hookspecs import ModelPlugin
-from vesselbench.model import Step, batch_to, build_model, count_parts
+from vesselbench.model import Step, batch_to
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import model_settings
-from vesselbench.training.memory import free_memory, lowest_stage
+from vesselbench.training.feed import Feed
+from vesselbench.training.initial import build_initial
 from vesselbench.training.schedule import learning_rate_factor
 from vesselbench.training.settings import deepspeed_settings, make_optimizer, param_groups
-from vesselbench.types import Batch, Example, Prediction, Task
+from vesselbench.types import Batch, Example, Prediction, Sample, Task
 
 Collate = Callable[[list[Example]], dict[str, Any]]
 DEPRECATED_BY_TORCH = r".*torch\.distributed\.(all_gather_into_tensor|reduce_scatter_tensor).*"
@@ -83,6 +87,7 @@ class Engine:
     engine: Any
     module: torch.nn.Module
     collate: Collate
+    feed: Feed
     device: torch.device
     stage: int
     settings: dict[str, Any]
@@ -95,14 +100,14 @@ class Engine:
         """Build the model of a recipe, equal on every rank, and hand it to DeepSpeed (`prepare_process` was called).
 
         Raises UserError for BatchNorm on several processes (its statistics would be each rank's own), when no stage
-        fits, and when nothing is trainable.
+        fits, when nothing is trainable, and when weights to train have a lower precision than train.precision.
         """
         train, (plugin, config) = recipe.train, model_settings(recipe, catalogue)
-        module = build_model(recipe, task, catalogue)
-        _refuse_batch_norm(module)
-        stage = choose_stage(module, train)
         micro, accumulated = accumulation(train, distributed.world())
         deepspeed = import_deepspeed(device)
+        module, stage = build_initial(recipe, task, catalogue, device)
+        _refuse_batch_norm(module)
+        _refuse_lower_precision(module, train)
         step = Step(module)
         if stage == 3:
             _mark_leaves(deepspeed, step, plugin)
@@ -114,9 +119,14 @@ class Engine:
             model=step, optimizer=optimizer, lr_scheduler=schedule, config=settings, dist_init_required=False
         )
         dtype = torch.bfloat16 if train.precision == "bf16" else torch.float32
-        base = plugin.base_weights(config) if hasattr(plugin, "base_weights") else {}
+        base = distributed.on_first(partial(_digests, plugin, config))
         collate = plugin.collator(config, task)
-        return cls(engine, module, collate, device, stage, settings, base, dtype)
+        feed = Feed.of(plugin, config, task, train, open_cache(recipe.data))
+        return cls(engine, module, collate, feed, device, stage, settings, base, dtype)
+
+    def train_batches(self, samples: Sequence[Sample]) -> Iterator[tuple[int, list[Batch]]]:
+        """See `data.loader.train_batches`: those of this rank."""
+        return self.feed.batches(samples, distributed.rank(), distributed.world())
 
     def train_step(self, micro_batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
         """One optimizer step over this rank's micro-batches; returns the mean of each loss, detached.
@@ -162,20 +172,6 @@ class Engine:
         self.engine.destroy()
 
 
-def choose_stage(module: torch.nn.Module, train: TrainConfig) -> int:
-    """``train.zero_stage``; for auto the lowest stage that fits into the memory free on rank 0's machine."""
-    if train.zero_stage != "auto":
-        return train.zero_stage
-    parts = count_parts(module).values()
-    total, trainable = sum(part[0] for part in parts), sum(part[1] for part in parts)
-    available = free_memory(distributed.local_world())
-    if torch.cuda.is_available() and train.device != "cpu":
-        available = int(torch.cuda.mem_get_info()[0])
-    return distributed.from_first(
-        lowest_stage(total - trainable, trainable, distributed.world(), train.precision, available)
-    )
-
-
 def _refuse_non_finite(loss: torch.Tensor, ids: list[str]) -> None:
     """UserError on every rank, with the samples of all ranks whose loss is not finite."""
     bad = not bool(torch.isfinite(loss))
@@ -187,12 +183,29 @@ def _refuse_non_finite(loss: torch.Tensor, ids: list[str]) -> None:
         )
 
 
+def _digests(plugin: ModelPlugin, config: BaseModel) -> dict[str, str]:
+    """SHA-256 of each file of the base weights, by path. Rank 0 alone reads them all again."""
+    digests: dict[str, str] = plugin.base_weights(config) if hasattr(plugin, "base_weights") else {}
+    return digests
+
+
 def _refuse_batch_norm(module: torch.nn.Module) -> None:
     names = [name for name, part in module.named_modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
     if names and distributed.world() > 1:
         raise UserError(
             f"batch normalisation in {names[0]} and {len(names) - 1} more: each process would have its own statistics",
             "use instance or group normalisation, or one process",
+        )
+
+
+def _refuse_lower_precision(module: torch.nn.Module, train: TrainConfig) -> None:
+    """UserError when weights to train are held in less than float32, but fp32 is asked for."""
+    held = {parameter.dtype for parameter in module.parameters() if parameter.requires_grad}
+    lower = sorted(str(dtype).removeprefix("torch.") for dtype in held if dtype.itemsize < 4)
+    if train.precision == "fp32" and lower:
+        raise UserError(
+            f"the model holds its weights in {lower[0]}, train.precision is fp32",
+            "set train.precision=bf16, or model.dtype=float32",
         )
 
 

@@ -10,8 +10,8 @@ import torch
 
 from vesselbench import distributed
 from vesselbench.config import Recipe
+from vesselbench.data.cache import open_cache
 from vesselbench.data.dataset import Dataset, load_dataset
-from vesselbench.data.loader import train_batches
 from vesselbench.evaluation.evaluate import Evaluation, evaluate
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.plugins import Catalogue
@@ -49,9 +49,9 @@ def train_steps(
     recipe: Recipe, catalogue: Catalogue, dataset: Dataset, run: RunDir, device: torch.device, watch: Watch
 ) -> None:
     """All optimizer steps, with validations and checkpoints in between."""
-    settings, world = recipe.train, distributed.world()
+    settings = recipe.train
     engine = Engine.build(recipe, dataset.task, catalogue, device)
-    describe(engine, recipe, dataset, run, watch)
+    describe(engine, recipe, dataset, catalogue, run, watch)
     validate = partial(
         evaluate,
         engine.predict,
@@ -61,12 +61,13 @@ def train_steps(
         set_name="val",
         fingerprint=dataset.split.fingerprint,
         progress=partial(watch.progress, "validate"),
+        cache=open_cache(recipe.data),
     )
     validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
     checkpoints = Checkpoints(run, recipe, catalogue, engine.module)
     clock = StepClock(device)
     with Trackers(recipe.trackers, run.path, catalogue, distributed.rank() == 0) as trackers:
-        for step, batches in train_batches(dataset.of("train"), engine.collate, settings, distributed.rank(), world):
+        for step, batches in engine.train_batches(dataset.of("train")):
             clock.lap_data()
             losses = engine.train_step(batches)
             clock.lap_work()
@@ -97,6 +98,7 @@ def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, 
         weights_sha256=weights,
         run=run,
         progress=partial(watch.progress, "score val"),
+        cache=open_cache(recipe.data),
     )
     run.update(
         status="finished",

@@ -12,6 +12,8 @@ OPTIMIZER_BYTES = 12
 """Per trainable parameter: AdamW's two fp32 moments and, in bf16, the fp32 master copy (fp32: 8, no copy)."""
 USABLE = 0.7
 """Share of the free memory that model states may take; the rest is for activations and the gathered layer."""
+LARGE = 2**30
+"""Bytes of weights from which a model is worth building in parts; below, the whole costs no process anything."""
 
 
 @dataclass(frozen=True)

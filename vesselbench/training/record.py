@@ -51,18 +51,21 @@ def _make_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path
         precision=recipe.train.precision,
         task={"targets": list(dataset.task.targets), "channels": dataset.task.channels},
         split_fingerprint=dataset.split.fingerprint,
+        leaks=dataset.leak_lines(),
     )
     if RUN_FILE in os.environ:
         write_text(Path(os.environ[RUN_FILE]), str(run.path))
     return str(run.path)
 
 
-def describe(engine: Engine, recipe: Recipe, dataset: Dataset, run: RunDir, watch: Watch) -> None:
+def describe(engine: Engine, recipe: Recipe, dataset: Dataset, catalogue: Catalogue, run: RunDir, watch: Watch) -> None:
     """Say, and record, what is going to be done: samples, steps, parameters, stage."""
-    parts = count_parts(engine.module)
+    plugin = catalogue.models[recipe.model["name"]]
+    parts = count_parts(engine.module, *([plugin.part_of] if hasattr(plugin, "part_of") else []))
     total, trainable = (sum(part[index] for part in parts.values()) for index in (0, 1))
     watch.line(f"run {run.path}")
-    for text in accounting(recipe.train, dataset.counts(), distributed.world()):
+    images = len({sample.image for sample in dataset.of("train")}) if engine.feed.by_image else None
+    for text in accounting(recipe.train, dataset.counts(), distributed.world(), images):
         watch.line(text)
     for part, (count, learned) in parts.items():
         watch.line(f"parameters of {part}: {count:,}, trainable {learned:,}")

@@ -11,6 +11,7 @@ from vesselbench.config import TrainConfig
 from vesselbench.data.loader import accumulation
 from vesselbench.errors import UserError
 from vesselbench.recipes import merge
+from vesselbench.sharding import whole_shape
 
 NO_DECAY = (torch.nn.Embedding,)
 GPU_BUCKET = 50_000_000
@@ -58,8 +59,8 @@ def param_groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str,
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if not trainable:
         raise UserError("no parameter of the model is trainable", "change the model's freeze settings")
-    plain = [p for p in trainable if p.ndim > 1 and id(p) not in embedded]
-    bare = [p for p in trainable if p.ndim <= 1 or id(p) in embedded]
+    plain = [p for p in trainable if len(whole_shape(p)) > 1 and id(p) not in embedded]
+    bare = [p for p in trainable if len(whole_shape(p)) <= 1 or id(p) in embedded]
     groups = [{"params": plain, "weight_decay": weight_decay}, {"params": bare, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
@@ -69,15 +70,18 @@ def make_optimizer(groups: list[dict[str, Any]], train: TrainConfig) -> torch.op
     return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay)
 
 
-def accounting(train: TrainConfig, counts: Mapping[str, tuple[int, int]], world: int) -> list[str]:
+def accounting(
+    train: TrainConfig, counts: Mapping[str, tuple[int, int]], world: int, images: int | None = None
+) -> list[str]:
     """What will be done, before the first step, in words that cannot be mixed up.
 
-    `counts` holds (samples, groups) per set.
+    `counts` holds (samples, groups) per set; `images` is given when the samples of an image are drawn at once.
     """
+    unit = "samples" if images is None else "images"
     micro, accumulated = accumulation(train, world)
     seen = train.steps * train.batch_size
     return [
         "samples: " + ", ".join(f"{name} {size} of {groups} groups" for name, (size, groups) in counts.items()),
-        f"{train.steps} optimizer steps x {train.batch_size} samples ({world} processes x {micro} per micro-batch "
-        f"x {accumulated} accumulated) = {seen} samples, {seen / counts['train'][0]:.1f} epochs",
+        f"{train.steps} optimizer steps x {train.batch_size} {unit} ({world} processes x {micro} per micro-batch "
+        f"x {accumulated} accumulated) = {seen} {unit}, {seen / (images or counts['train'][0]):.1f} epochs",
     ]

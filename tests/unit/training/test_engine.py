@@ -32,11 +32,6 @@ def test_batch_norm_is_refused_on_several_processes_only(monkeypatch):
         engine._refuse_batch_norm(net)
 
 
-def test_auto_takes_stage_0_where_it_fits():
-    assert engine.choose_stage(torch.nn.Linear(4, 4), TrainConfig(zero_stage="auto", device="cpu")) == 0
-    assert engine.choose_stage(torch.nn.Linear(4, 4), TrainConfig(zero_stage=3, device="cpu")) == 3
-
-
 def test_a_loss_that_is_not_finite_stops_with_the_sample_and_leaves_the_weights(device, catalogue, dataset):
     from vesselbench.data.loader import train_batches
     from vesselbench.recipes import validate_recipe
@@ -52,3 +47,13 @@ def test_a_loss_that_is_not_finite_stops_with_the_sample_and_leaves_the_weights(
         built.train_step([batch])
     assert all(torch.equal(before[name], value) for name, value in built.module.state_dict().items())
     built.close()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_to_train_in_lower_precision_than_fp32_are_refused(dtype):
+    net = torch.nn.Linear(2, 2).to(dtype)
+    with pytest.raises(UserError, match=f"the model holds its weights in {str(dtype)[6:]}, train.precision is fp32"):
+        engine._refuse_lower_precision(net, TrainConfig())
+    engine._refuse_lower_precision(net, TrainConfig(precision="bf16"))
+    engine._refuse_lower_precision(torch.nn.Linear(2, 2), TrainConfig())
+    engine._refuse_lower_precision(net.requires_grad_(False), TrainConfig())

@@ -1,0 +1,21 @@
+"""Memory and time of building a model on base weights on two ranks under ZeRO-3: plainly and sharded."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.base_folder import write_base
+from tests.distributed.sharded_worker import launch
+from tests.distributed.test_sharded_init import BIG, recipe
+
+WIDE = {**BIG, "num_hidden_layers": 12}
+"""0.18 billion parameters in float32."""
+
+
+@pytest.mark.parametrize("init", ["plain", "sharded"])
+def bench_sharded_init(benchmark, tmp_path, init):
+    small, large = write_base(tmp_path / "small"), write_base(tmp_path / "large", shards=2, **WIDE)
+    jobs = {"first": recipe(small, init), "timed": recipe(large, init)}  # the first one imports all code
+    found = benchmark.pedantic(launch, args=(tmp_path, jobs), rounds=1)
+    slowest = max((rank["timed"] for rank in found), key=lambda facts: facts["grown"])
+    benchmark.extra_info.update({f"build_{name}": value for name, value in slowest.items()}, init=init)
