@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.conftest import MODELS
-from vesselbench.data.loader import train_batches
 from vesselbench.training.engine import Engine
 
 
@@ -14,7 +13,7 @@ from vesselbench.training.engine import Engine
 def bench_train_step(benchmark, note, recipe, dataset, catalogue, device, model, stage):
     chosen = recipe(model, f"train.zero_stage={stage}", "train.device=auto")
     engine = Engine.build(chosen, dataset.task, catalogue, device)
-    batches = train_batches(dataset.of("train"), engine.collate, chosen.train, 0, 1)
+    batches = engine.train_batches(dataset.of("train"))
     micro_batches = next(batches)[1]
     benchmark.pedantic(engine.train_step, args=(micro_batches,), rounds=5, warmup_rounds=2)
     engine.close()

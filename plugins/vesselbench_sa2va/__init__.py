@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vesselbench import Example, Task, hookimpl
@@ -11,7 +12,10 @@ from vesselbench_sa2va.config import Sa2VAConfig
 if TYPE_CHECKING:
     from torch import nn
 
+    from vesselbench.grids import Grids
+    from vesselbench.hookspecs import Reopened
     from vesselbench.types import Footprint
+    from vesselbench_sa2va.model import Sa2VAModule
 
 
 class Sa2VA:
@@ -26,6 +30,18 @@ class Sa2VA:
 
         return build(config)
 
+    def skeleton(self, config: Sa2VAConfig, task: Task) -> nn.Module | None:  # noqa: ARG002
+        """The module without memory for its weights, for `fill`; None when they are random and drawn at once."""
+        from vesselbench_sa2va.building import skeleton
+
+        return skeleton(config)
+
+    def fill(self, module: Sa2VAModule, config: Sa2VAConfig, settle: Callable[[nn.Parameter], None]) -> None:
+        """Read a skeleton's weights; each parameter is settled (split over the ranks, say) before the next is read."""
+        from vesselbench_sa2va.building import fill
+
+        fill(module, config, settle)
+
     def collator(self, config: Sa2VAConfig, task: Task) -> Callable[[list[Example]], dict[str, Any]]:  # noqa: ARG002
         """See `collate.Collator`. Raises UserError when the tokenizer is missing."""
         from vesselbench_sa2va.building import shape_of, tokenizer_for
@@ -33,11 +49,29 @@ class Sa2VA:
 
         return Collator(config, shape_of(config), tokenizer_for(config))
 
-    def base_weights(self, config: Sa2VAConfig) -> dict[str, str]:
-        """SHA-256 of every file that the weights come from, by path; empty for random weights."""
-        from vesselbench_sa2va.archives import open_archive, sha256_of
+    def training_collator(self, config: Sa2VAConfig, task: Task) -> Callable[[list[Example]], dict[str, Any]]:  # noqa: ARG002
+        """The same for training: with drawn prompts and conversations where the settings ask for them."""
+        from vesselbench_sa2va.building import shape_of, tokenizer_for
+        from vesselbench_sa2va.collate import Collator
 
-        return sha256_of([file for path in config.weights for file in open_archive(path).files])
+        return Collator(config, shape_of(config), tokenizer_for(config), training=True)
+
+    def by_image(self, config: Sa2VAConfig) -> bool:
+        """Whether the phrases of an image are one conversation."""
+        return config.phrases == "turns"
+
+    def part_of(self, name: str) -> str:
+        """The part of the model that a parameter belongs to."""
+        from vesselbench_sa2va.footprint import part_of
+
+        return part_of(name)
+
+    def base_weights(self, config: Sa2VAConfig) -> dict[str, str]:
+        """SHA-256 of every file that weights and tokens come from, by path; empty for random weights."""
+        from vesselbench_sa2va.archives import meaning_of, open_archive, sha256_of
+
+        files = [file for path in config.weights for file in open_archive(path).files]
+        return sha256_of([*files, *(meaning_of(config.tokenizer) if config.tokenizer else [])])
 
     def leaf_modules(self) -> list[type]:
         """Transformer blocks: ZeRO-3 gathers each of them at once, which halves its cost per step."""
@@ -50,6 +84,25 @@ class Sa2VA:
         from vesselbench_sa2va.footprint import footprint
 
         return footprint(config)
+
+    def export(self, module: Sa2VAModule, config: Sa2VAConfig, folder: Path) -> dict[str, list[str]]:
+        """peft's adapter and merged weights under the official keys; see `export.export`."""
+        from vesselbench_sa2va.export import export
+
+        return export(module, config, folder)
+
+    def reopen(self, config: Sa2VAConfig, task: Task, folder: Path) -> dict[str, Reopened]:  # noqa: ARG002
+        """Both forms from the files alone; see `export.reopen`."""
+        from vesselbench_sa2va.export import reopen
+
+        return reopen(config, folder)
+
+    def grids(self, config: Sa2VAConfig, size: tuple[int, int]) -> Grids:
+        """Where resolution is lost for an image of (H, W)."""
+        from vesselbench_sa2va.building import shape_of
+        from vesselbench_sa2va.grids import grids
+
+        return grids(config, shape_of(config), size)
 
 
 @hookimpl

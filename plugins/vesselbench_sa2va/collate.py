@@ -18,55 +18,64 @@ from vesselbench_sa2va.tokens import IGNORED, PAD, Encoded, encode
 
 
 class Collator:
-    """Picklable. Makes ``Batch.inputs`` of B examples, one object each (no floating tensor among them):
+    """Picklable. Makes ``Batch.inputs`` of examples with N objects in B images (no floating tensor among them):
 
     tiles uint8 [T,t,t,3]; images uint8 [B,S,S,3]; placed int64 [B,2], the (height, width) of the image inside SAM's
-    square; masks: uint8 [H,W] per example, at the image's own size; present bool [B], false where there is no mask;
-    text: ids, labels and attention int64 [B,L] and seg int64 [B,3] (example, place of [SEG], 0);
-    asked: the same with the fixed question and answer, when those of `text` are drawn at random.
+    square; masks: uint8 [H,W] per object, at the image's own size; present bool [N], false where there is no mask;
+    text: ids, labels and attention int64 [B,L] and seg int64 [N,3] (image, place of [SEG], number within the image).
+
+    An example is an image with one phrase. In `training`, with ``phrases: turns``, the phrases of one image are turns
+    of one conversation, in their order; else each has a conversation, and an image, of its own. In `training`, with
+    ``prompts: official``, question and answer are drawn.
     """
 
-    def __init__(self, config: Sa2VAConfig, shape: Shape, tokenizer: Tokenizer) -> None:
+    def __init__(self, config: Sa2VAConfig, shape: Shape, tokenizer: Tokenizer, training: bool = False) -> None:
         self.config, self.shape, self.tokenizer = config, shape, tokenizer
         self.max_tiles = config.max_tiles or shape.max_tiles
+        self.drawn = training and config.prompts == "official"
+        self.turns = training and config.phrases == "turns"
 
     def __call__(self, examples: list[Example]) -> dict[str, Any]:
-        tiles = [cut_tiles(example.image, self.max_tiles, self.shape.vision.tile) for example in examples]
-        side = self.shape.sam.image
-        placements = [place(example.size, side, self.config.resize) for example in examples]
-        squares = [fill_square(example.image, where) for example, where in zip(examples, placements, strict=True)]
-        counts = [len(part) * self.shape.vision.tokens_per_tile for part in tiles]
-        inputs = {
+        talks = _by_image(examples) if self.turns else [[example] for example in examples]
+        firsts = [talk[0] for talk in talks]
+        objects = [example for talk in talks for example in talk]
+        tiles = [cut_tiles(example.image, self.max_tiles, self.shape.vision.tile) for example in firsts]
+        placements = [place(example.size, self.shape.sam.image, self.config.resize) for example in firsts]
+        squares = [fill_square(example.image, where) for example, where in zip(firsts, placements, strict=True)]
+        return {
             "tiles": torch.from_numpy(np.concatenate(tiles)),
             "images": torch.from_numpy(np.stack(squares)),
             "placed": torch.tensor([(where.height, where.width) for where in placements]),
-            "masks": [torch.from_numpy(_mask(example)) for example in examples],
-            "present": torch.tensor([example.mask is not None for example in examples]),
+            "masks": [torch.from_numpy(_mask(example)) for example in objects],
+            "present": torch.tensor([example.mask is not None for example in objects]),
+            "text": self._text(talks, [len(part) * self.shape.vision.tokens_per_tile for part in tiles]),
         }
-        fixed = self._text(examples, counts, drawn=False)
-        if self.config.prompts == "fixed":
-            return inputs | {"text": fixed}
-        return inputs | {"text": self._text(examples, counts, drawn=True), "asked": fixed}
 
-    def _text(self, examples: list[Example], counts: list[int], drawn: bool) -> dict[str, Tensor]:
-        encoded, template = [], self.shape.template
-        for example, count in zip(examples, counts, strict=True):
-            phrase = clean_phrase(example.sample.prompt, example.sample.id)
-            question, answer = (_draw(QUESTIONS), _draw(ANSWERS)) if drawn else (QUESTION, ANSWER)
-            encoded.append(
-                encode(self.tokenizer, conversation([(question.format(phrase=phrase), answer)], count, template))
-            )
-        self._check_length(examples, encoded)
+    def _text(self, talks: list[list[Example]], counts: list[int]) -> dict[str, Tensor]:
+        encoded = []
+        for talk, count in zip(talks, counts, strict=True):
+            turns = [self._turn(example) for example in talk]
+            encoded.append(encode(self.tokenizer, conversation(turns, count, self.shape.template)))
+        self._check_length(talks, encoded, counts)
         return pad_text(encoded, self.shape.tokens.seg)
 
-    def _check_length(self, examples: list[Example], encoded: list[Encoded]) -> None:
+    def _turn(self, example: Example) -> tuple[str, str]:
+        question, answer = (_draw(QUESTIONS), _draw(ANSWERS)) if self.drawn else (QUESTION, ANSWER)
+        return question.format(phrase=clean_phrase(example.sample.prompt, _named(example))), answer
+
+    def _check_length(self, talks: list[list[Example]], encoded: list[Encoded], counts: list[int]) -> None:
         most = self.shape.language.positions
-        for example, one in zip(examples, encoded, strict=True):
-            if len(one.ids) > most:
-                raise UserError(
-                    f"sample {example.sample.id!r} makes {len(one.ids)} tokens, the language model takes {most}",
-                    "lower model.max_tiles",
-                )
+        for talk, one, image in zip(talks, encoded, counts, strict=True):
+            if len(one.ids) <= most:
+                continue
+            tiles = image // self.shape.vision.tokens_per_tile
+            cures = [f"lower model.max_tiles (now {self.max_tiles})"] if tiles > 1 else []
+            cures += ["set model.phrases=separate"] if len(talk) > 1 else []
+            raise UserError(
+                f"{_named(talk[0])} makes {len(one.ids)} tokens, {image} of them for {tiles} tiles; the language model "
+                f"takes {most}",
+                " or ".join(cures) or "shorten the phrase",
+            )
 
 
 def pad_text(encoded: list[Encoded], seg: int) -> dict[str, Tensor]:
@@ -85,6 +94,25 @@ def pad_text(encoded: list[Encoded], seg: int) -> dict[str, Tensor]:
         ]
         places += [(row, place, number) for number, place in enumerate(found)]
     return {"ids": ids, "labels": labels, "attention": attention, "seg": torch.tensor(places)}
+
+
+def _by_image(examples: list[Example]) -> list[list[Example]]:
+    """The phrases of each image. A sample that comes again is of the next epoch and changed otherwise: it begins a
+    conversation, with a picture, of its own."""
+    talks: list[list[Example]] = []
+    newest: dict[str, list[Example]] = {}
+    for example in examples:
+        talk = newest.get(str(example.sample.image))
+        if talk is None or any(example.sample.id == other.sample.id for other in talk):
+            talk = newest[str(example.sample.image)] = []
+            talks.append(talk)
+        talk.append(example)
+    return talks
+
+
+def _named(example: Example) -> str:
+    sample = example.sample
+    return f"sample {sample.id!r} ({sample.origin or sample.image})"
 
 
 def _mask(example: Example) -> np.ndarray[Any, np.dtype[np.uint8]]:

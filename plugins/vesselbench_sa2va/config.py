@@ -57,8 +57,9 @@ class Sa2VAConfig(Settings):
     """tiny: random weights, for tests and demonstrations; the others are InternVL3 of that size with SAM 2 large; auto:
     what the config.json in `weights` states."""
     weights: tuple[Path, ...] = ()
-    """What to start from, one path or a list, each recognised by its keys: a folder of released Sa2VA or InternVL
-    weights, a SAM 2 file, an official training checkpoint on top. Empty: random weights, for the size tiny only."""
+    """What to start from, one path or a list, each recognised by its keys: base files, each part once (a folder of
+    released Sa2VA weights, or one of InternVL and a SAM 2 file), then at most one official training checkpoint, last.
+    Empty: random weights, for the size tiny only."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     """Type in which loaded weights are held. bfloat16 halves a large model's memory; set train.precision=bf16
     too. float64 is for exact comparisons."""
@@ -68,22 +69,37 @@ class Sa2VAConfig(Settings):
     """Adapters of the language model."""
     freeze: Literal["auto", "official", "none"] = "auto"
     """official: trained are adapters, new tokens, projector, text_hidden_fcs and mask decoder; none: everything; auto:
-    official with weights, none without (what is random must be trained)."""
+    official, but none for the size tiny without weights (what is random must be trained)."""
     resize: Literal["pad", "squash"] = "pad"
     """How an image gets SAM's square shape. pad keeps the aspect ratio; squash stretches, as the official code does."""
     max_tiles: int | None = Field(default=None, ge=1, le=40)
     """Most tiles of an image for the language model, the thumbnail not counted. None: 12; 1 for the size tiny."""
+    masks: Literal["three", "single"] = "three"
+    """three: SAM makes three candidates and the one of largest predicted IoU is taken, as in the official code; single:
+    SAM makes one mask, by its own token for prompts that leave no choice."""
+    checkpointing: bool = False
+    """Keep no activations inside the blocks of the language model (and of the vision tower when it is trained), compute
+    them again in the backward pass: less memory for more time. SAM's encoder does not offer it."""
     loss: LossSettings = LossSettings()
     """Terms of the loss."""
     loss_target: Literal["full", "official"] = "full"
     """full: the points read the mask at its own resolution; official: after nearest resizing to the logits' grid."""
+    phrases: Literal["separate", "turns"] = "separate"
+    """Several phrases of one image, in training. separate: a sample each; turns: questions of one conversation, so that
+    the image is read once; train.batch_size then counts images. Predictions ask each phrase by itself."""
     prompts: Literal["fixed", "official"] = "fixed"
     """fixed: one question and one answer; official: drawn from the official lists for each training example."""
     answer: Literal["forced", "generated"] = "forced"
     """forced: the answer `Sure, [SEG].` is given to the model, as in training; generated: the model writes it,
-    greedily. Only predictions differ. generated is refused for now."""
+    greedily. Only predictions differ; answers with no or several [SEG] are counted."""
     answer_tokens: int = Field(default=48, ge=2, le=512)
     """Tokens that a generated answer may have; always as many are made, so that all processes make equal calls."""
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the base is frozen: what was loaded may be, what is random (tiny without weights) must learn."""
+        loaded = bool(self.weights) or self.size != "tiny"
+        return loaded if self.freeze == "auto" else self.freeze == "official"
 
     @field_validator("weights", mode="before")
     @classmethod

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import torch
 
 from vesselbench.types import Footprint
-from vesselbench_sa2va.building import build_shape, frozen_of
+from vesselbench_sa2va.building import build_shape
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.sizes import Shape
 
@@ -49,6 +50,20 @@ def footprint(config: Sa2VAConfig) -> Footprint:
         largest_layer=max(layers.values()),
         activation_bytes_per_sample=activation_bytes(config, module.shape),
         parts={part: counts for part, counts in parts.items() if counts[0]},
+        notes=_notes(parts, config.lora.tokens == "official" and config.frozen),
+    )
+
+
+def _notes(parts: Mapping[str, tuple[int, int]], copies: bool) -> tuple[str, ...]:
+    """What the trained copies of embedding and head come to, and the figure that a count under ZeRO-3 makes of it."""
+    if not copies:
+        return ()
+    learned = parts["lora"][1] + parts["new tokens"][1]
+    seen = learned + parts["embedding and head"][0]
+    return (
+        f"LoRA and the trained copies of embedding and head: {learned:,} parameters.",
+        f"A count under ZeRO-3 that takes split weights for empty prints {seen:,} in all, {learned / seen:.2%} "
+        "trainable: see docs/footguns.md.",
     )
 
 
@@ -63,7 +78,7 @@ def activation_bytes(config: Sa2VAConfig, shape: Shape) -> int:
     tokens = tiles * shape.vision.tokens_per_tile + 64
     language = 34 * tokens * shape.language.hidden * shape.language.layers
     decoder = 34 * 2 * (shape.sam.image // 16) ** 2 * shape.sam.width + 8 * shape.sam.grid**2 * shape.sam.width
-    if frozen_of(config):
+    if config.frozen:
         return language + decoder
     patches = (shape.vision.tile // shape.vision.patch) ** 2 + 1
     vision = 34 * tiles * patches * shape.vision.hidden * shape.vision.layers

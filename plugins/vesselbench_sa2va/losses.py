@@ -48,15 +48,17 @@ def shrink_masks(masks: list[Tensor], content: Tensor, grid: int) -> list[Tensor
 
 
 def uncertain_points(logits: Tensor, uniform: Tensor, settings: LossSettings) -> Tensor:
-    """Points [N,points,2]: of uniform ones [N,M,2] those of least |logit| [N,M], then fresh uniform ones.
+    """Points [N,K,points,2]: of uniform ones [N,M,2] those of least |logit| [N,K,M], then fresh uniform ones.
 
-    Source: PointRend (Kirillov et al. 2020), section 3.1.
+    Source: PointRend (Kirillov et al. 2020), section 3.1. The order of the uncertain ones is not defined.
     """
-    kept = int(settings.uncertain * settings.points)
-    index = logits.abs().topk(kept, dim=1, largest=False).indices
-    chosen = uniform.gather(1, index[..., None].expand(-1, -1, 2))
-    fresh = torch.rand(uniform.shape[0], settings.points - kept, 2, device=uniform.device, dtype=uniform.dtype)
-    return torch.cat([chosen, fresh], dim=1)
+    objects, kept, drawn = logits.shape
+    count = int(settings.uncertain * settings.points)
+    index = logits.abs().topk(count, dim=2, largest=False, sorted=False).indices
+    rows = drawn * torch.arange(objects, device=logits.device).view(-1, 1, 1)
+    chosen = uniform.flatten(0, 1)[index + rows]
+    size = (objects, kept, settings.points - count, 2)
+    return torch.cat([chosen, torch.rand(size, device=uniform.device, dtype=uniform.dtype)], dim=2)
 
 
 def point_losses(logits: Tensor, targets: Tensor, eps: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -75,7 +77,7 @@ def point_losses(logits: Tensor, targets: Tensor, eps: float = 0.0) -> tuple[Ten
 
 
 def iou_of(logits: Tensor, targets: Tensor) -> Tensor:
-    """IoU [N,3] of candidates with logits [N,3,M] and a mask [N,M] at uniform points; 1 where both are empty."""
+    """IoU [N,K] of candidates with logits [N,K,M] and a mask [N,M] at uniform points; 1 where both are empty."""
     predicted, true = logits > 0, (targets > 0.5)[:, None]
     union = (predicted | true).sum(-1).float()
     return torch.where(union > 0, (predicted & true).sum(-1) / union.clamp(min=1), 1.0)
@@ -115,11 +117,12 @@ def learned_losses(
     `drawn` [N,K,M] are their values at the uniform points [N,M,2]; every candidate has uncertain points of its own.
     """
     objects, kept = logits.shape[:2]
-    content = targets.content[:, None].float().repeat_interleave(kept, 0)
-    points = uncertain_points(drawn.flatten(0, 1), uniform.repeat_interleave(kept, 0), settings)
+    points = uncertain_points(drawn, uniform, settings)
+    content = targets.content[:, None, None].float()
     with torch.no_grad():
-        values = sample_masks(targets.masks, points.reshape(objects, -1, 2)).reshape(objects * kept, -1)
-    predicted = sample_map(logits.flatten(0, 1)[:, None], points * content)[:, 0]
+        values = sample_masks(targets.masks, points.flatten(1, 2)).view(objects * kept, -1)
+    places = (points * content).flatten(0, 1)
+    predicted = sample_map(logits.flatten(0, 1)[:, None], places)[:, 0]
     entropy, dice = point_losses(predicted, values, targets.eps)
     return entropy.view(objects, kept).mean(1), dice.view(objects, kept).mean(1)
 

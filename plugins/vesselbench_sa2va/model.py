@@ -19,7 +19,7 @@ from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tiling import MEAN, STD
 from vesselbench_sa2va.tokenrows import NewEmbedding, NewHead
 from vesselbench_sa2va.tokens import IGNORED
-from vesselbench_sa2va.trainable import set_trainable
+from vesselbench_sa2va.trainable import checkpoint_blocks, set_trainable
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -48,7 +48,10 @@ class Sa2VAModule(nn.Module):
         self.sam: Any = build_sam2(shape.sam)
         self.tokenizer: Tokenizer | None = None
         """Set when the model writes its answers itself."""
-        set_trainable(self, frozen)
+        set_trainable(self, frozen, config.masks == "single")
+        if config.checkpointing:
+            towers = [] if frozen else [self.internvl.model.vision_tower]
+            checkpoint_blocks([self.internvl.model.language_model, *towers])
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Keep SAM's random Fourier frequencies in float32 at least: in bfloat16 their phases are off by 0.1 rad."""
@@ -100,7 +103,7 @@ class Sa2VAModule(nn.Module):
         return self.new_head(states, logits) if self.new_head is not None else logits
 
     def prompt_masks(self, images: Tensor, states: Tensor, seg: Tensor) -> tuple[Tensor, Tensor]:
-        """Candidates [N,3,h,w] and their predicted IoU [N,3] of N objects.
+        """Candidates [N,K,h,w] and their predicted IoU [N,K] of N objects; K is 3, or 1 with ``masks: single``.
 
         images: normalised [B,3,S,S]; states [B,L,C]; seg [N,3]: image, place in the text, and number of the object
         within its image. Objects run along the decoder's own axis: an image is encoded once whatever their number.
@@ -109,7 +112,9 @@ class Sa2VAModule(nn.Module):
         prompts = self.text_hidden_fcs(states[image, place])
         slots = int(slot.max()) + 1
         table = prompts.new_zeros(images.shape[0], slots, prompts.shape[1]).index_put((image, slot), prompts)
-        logits, iou = decode_masks(self.sam, image_maps(self.sam, images, self.frozen), table)
+        logits, iou = decode_masks(
+            self.sam, image_maps(self.sam, images, self.frozen), table, self.settings.masks == "single"
+        )
         return logits[image, slot], iou[image, slot]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -118,7 +123,7 @@ class Sa2VAModule(nn.Module):
         text = inputs["text"]
         states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
         logits, iou = self.prompt_masks(normalise(inputs["images"]), states, text["seg"])
-        content = inputs["placed"].flip(1).float() / self.shape.sam.image
+        content = inputs["placed"][text["seg"][:, 0]].flip(1).float() / self.shape.sam.image
         targets = Targets(inputs["masks"], inputs["present"], content)
         if self.settings.loss_target == "official":
             shrunk = shrink_masks(inputs["masks"], content, self.shape.sam.grid)
@@ -137,7 +142,7 @@ class Sa2VAModule(nn.Module):
 
         The prompt is the state of [SEG] in the answer, which is forced by the collator or written by the model.
         """
-        inputs, text = batch.inputs, batch.inputs.get("asked", batch.inputs["text"])
+        inputs, text = batch.inputs, batch.inputs["text"]
         tiles, images = normalise(inputs["tiles"]), normalise(inputs["images"])
         if self.tokenizer is None:
             states = self.language_states(tiles, text["ids"], text["attention"])

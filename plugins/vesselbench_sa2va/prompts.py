@@ -64,13 +64,13 @@ class Part:
 
 
 def clean_phrase(text: str, sample: str) -> str:
-    """The phrase in lower case without a final full stop; UserError when it is empty or too long."""
+    """The phrase in lower case without a final full stop; UserError, naming `sample`, when it is empty or too long."""
     phrase = text.lower().strip().removesuffix(".")
     if not phrase:
-        raise UserError(f"sample {sample!r} has an empty phrase", "give it a text such as 'blood vessel'")
+        raise UserError(f"{sample} has an empty phrase", "give it a text such as 'blood vessel'")
     if len(phrase) > LONGEST_PHRASE:
         raise UserError(
-            f"the phrase of sample {sample!r} has {len(phrase)} characters, at most {LONGEST_PHRASE} are allowed",
+            f"the phrase of {sample} has {len(phrase)} characters, at most {LONGEST_PHRASE} are allowed",
             "give the name of the structure only",
         )
     return phrase

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     Sam2Config,
     Sam2HieraDetConfig,
@@ -55,13 +55,25 @@ def sam2_config(shape: SamShape) -> Any:
             num_attention_heads=shape.decoder_heads,
             attention_downsample_rate=shape.decoder_downsample,
             iou_head_hidden_dim=shape.iou_hidden,
+            dynamic_multimask_via_stability=False,  # a single mask is token 0's, also when it is unsure
         ),
     )
 
 
+class NoPositions(nn.Module):
+    """Stands where the feature pyramid makes position codes of its maps, which serve SAM's memory only: a single image
+    has none, and at real size they are 22 million sines and cosines for every image."""
+
+    def forward(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
+        """An empty tensor."""
+        return torch.empty(0, device=device, dtype=dtype)
+
+
 def build_sam2(shape: SamShape) -> Any:
     """Sam2Model with random weights."""
-    return Sam2Model(sam2_config(shape))
+    model = Sam2Model(sam2_config(shape))
+    model.vision_encoder.neck.position_encoding = NoPositions()
+    return model
 
 
 def image_maps(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
@@ -76,8 +88,8 @@ def image_maps(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
     return maps
 
 
-def decode_masks(sam: Any, maps: list[Tensor], prompts: Tensor) -> tuple[Tensor, Tensor]:
-    """Three candidate masks per prompt: logits [B,n,3,S/4,S/4] and predicted IoU [B,n,3].
+def decode_masks(sam: Any, maps: list[Tensor], prompts: Tensor, single: bool = False) -> tuple[Tensor, Tensor]:
+    """Candidate masks per prompt, K = 3 or, when `single`, 1: logits [B,n,K,S/4,S/4] and predicted IoU [B,n,K].
 
     `prompts` [B,n,width]: each becomes the third sparse token, after two "not a point" embeddings; no point, box,
     memory or object score takes part. (Sa2VA, section 3; checked against the official code.)
@@ -97,7 +109,7 @@ def decode_masks(sam: Any, maps: list[Tensor], prompts: Tensor) -> tuple[Tensor,
         image_positional_embeddings=positions,
         sparse_prompt_embeddings=torch.cat([sparse.to(prompts.dtype), prompts.unsqueeze(2)], dim=2),
         dense_prompt_embeddings=dense,
-        multimask_output=True,
+        multimask_output=not single,
         high_resolution_features=[maps[0], maps[1]],
     )
     return logits, iou

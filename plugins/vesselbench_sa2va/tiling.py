@@ -66,7 +66,7 @@ def place(size: tuple[int, int], side: int, resize: Literal["pad", "squash"]) ->
 
 
 def fill_square(image: Pixels, placement: Placement) -> Pixels:
-    """The image, resized, in SAM's square: uint8 [side,side,3]; empty pixels have the mean colour (normalised: 0)."""
+    """The image, resized, in SAM's square: uint8 [side,side,3]; empty pixels have the mean colour."""
     resized = Image.fromarray(image).resize((placement.width, placement.height), Image.Resampling.BICUBIC)
     square = np.empty((placement.side, placement.side, 3), np.uint8)
     square[:] = np.round(np.array(MEAN) * 255).astype(np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from vesselbench_sa2va.config import Sa2VAConfig
-from vesselbench_sa2va.layouts import layout_of, pieces_of
+from vesselbench_sa2va.layouts import layout_of, pieces_of, unmatched
 from vesselbench_sa2va.model import Sa2VAModule
 from vesselbench_sa2va.names import SAM, UNUSED, official_keys, plain
 from vesselbench_sa2va.sizes import SIZES
@@ -50,6 +51,7 @@ def test_parity_of_all_keys_and_shapes_of_the_released_2b(tokens: str) -> None:
     layout = layout_of(archive)
     assert layout.kind == "released Sa2VA"
     pieces = pieces_of(archive, layout, shapes)
+    assert unmatched(archive, pieces) == ([], [])
     assert {name: Stored(archive, piece).shape for name, piece in pieces.items()} == shapes
     unused = [key for key in listed if UNUSED.match(key.removeprefix(SAM))]
     assert len(listed) == 1589
@@ -58,9 +60,16 @@ def test_parity_of_all_keys_and_shapes_of_the_released_2b(tokens: str) -> None:
 
 
 def test_parity_of_all_keys_of_a_real_8b_export() -> None:
-    listed = _listed("official-8b.index.json")["weight_map"]
+    """The index states no shapes, but how many parameters they make in all."""
+    index, memory = _listed("official-8b.index.json"), _listed("official-2b-keys.json")
+    listed = index["weight_map"]
     archive: Any = KeyList(dict.fromkeys(listed, ()))
     shapes = _shapes("8b", "lean")
-    assert len(pieces_of(archive, layout_of(archive), shapes)) == len(shapes)
+    pieces = pieces_of(archive, layout_of(archive), shapes)
+    assert unmatched(archive, pieces) == ([], [])
+    assert pieces.keys() == shapes.keys()
     unused = [key for key in listed if UNUSED.match(key.removeprefix(SAM))]
+    assert len(listed) == 1589
     assert set(official_keys(shapes)) == listed.keys() - set(unused)
+    ours = sum(prod(shape) for name, shape in shapes.items() if not name.endswith(".positional_embedding"))
+    assert ours + sum(prod(memory[key]) for key in unused) == index["metadata"]["total_parameters"]

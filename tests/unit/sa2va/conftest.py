@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from vesselbench import Batch, Example, Sample
-from vesselbench_sa2va.building import frozen_of
 from vesselbench_sa2va.collate import Collator
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.model import Sa2VAModule
@@ -22,14 +21,16 @@ from vesselbench_sa2va.tokens import tiny_tokenizer
 SMALL = replace(TINY, sam=replace(TINY.sam, image=64, embed=16))
 
 
-def _example(seed: int = 0, size: tuple[int, int] = (64, 64), mask: str = "bar", prompt: str = "vessel") -> Example:
+def _example(
+    seed: int = 0, size: tuple[int, int] = (64, 64), mask: str = "bar", prompt: str = "vessel", name: str = ""
+) -> Example:
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     drawn = np.zeros(size, bool)
     if mask == "bar":
         drawn[size[0] // 4 : size[0] // 2] = True
         image[drawn] //= 4
-    sample = Sample(f"sample{seed}", Path("unread.png"), None, prompt=prompt)
+    sample = Sample(f"sample{seed}{name}", Path(f"unread{seed}.png"), None, prompt=prompt)
     return Example(sample, image, None if mask == "none" else drawn)
 
 
@@ -41,11 +42,11 @@ def _module(settings: Sa2VAConfig | None = None, seed: int = 0) -> Sa2VAModule:
     settings = settings or _config()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Sa2VAModule(SMALL, settings, frozen_of(settings))
+        return Sa2VAModule(SMALL, settings, settings.frozen)
 
 
-def _batch(examples: list[Example], settings: Sa2VAConfig | None = None) -> Batch:
-    collate = Collator(settings or _config(), SMALL, tiny_tokenizer())
+def _batch(examples: list[Example], settings: Sa2VAConfig | None = None, training: bool = False) -> Batch:
+    collate = Collator(settings or _config(), SMALL, tiny_tokenizer(), training)
     return Batch([one.sample.id for one in examples], [one.size for one in examples], collate(examples))
 
 

@@ -64,13 +64,15 @@ def test_drawn_prompts_leave_the_fixed_question_for_predictions(
     examples = [make_example(0)]
     fixed = make_batch(examples).inputs["text"]
     torch.manual_seed(0)
-    batches = [make_batch(examples, make_config(prompts="official")).inputs for _ in range(12)]
-    assert all(torch.equal(inputs["asked"]["ids"], fixed["ids"]) for inputs in batches)
-    assert len({tuple(inputs["text"]["ids"][0].tolist()) for inputs in batches}) > 4
+    official = make_config(prompts="official")
+    drawn = [make_batch(examples, official, training=True).inputs["text"]["ids"][0] for _ in range(12)]
+    assert len({tuple(ids.tolist()) for ids in drawn}) > 4
+    asked = [make_batch(examples, official).inputs["text"]["ids"] for _ in range(3)]
+    assert all(torch.equal(ids, fixed["ids"]) for ids in asked)
 
 
 def test_a_text_longer_than_the_model_takes_is_an_error_that_names_the_sample(
     make_batch: MakeBatch, make_example: Make, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match=r"'sample3' has 300 characters"):
+    with pytest.raises(UserError, match=r"'sample3' \(unread3.png\) has 300 characters"):
         make_batch([make_example(3, prompt="x" * 300)])

@@ -46,6 +46,14 @@ def test_8b_with_official_tokens_trains_what_the_job_reported() -> None:
     assert found.parts["vision tower"] == (304_012_288, 0)
     assert found.frozen + found.trainable == sum(total for total, _ in found.parts.values())
     assert found.largest_layer == 543_617_536
+    assert "copies of embedding and head: 1,248,715,776 parameters" in found.notes[0]
+    assert "prints 2,335,950,848 in all, 53.46% trainable" in found.notes[1]
+
+
+def test_a_real_size_is_planned_as_it_will_be_trained_before_its_weights_are_there() -> None:
+    found = Sa2VA().footprint(Sa2VAConfig.model_validate({"size": "8b"}), Task(("vessel",)))
+    assert found.parts["language model"][1] == found.parts["vision tower"][1] == 0
+    assert found.notes == ()
 
 
 def test_the_tiny_size_with_random_weights_trains_nearly_everything() -> None:

@@ -58,11 +58,20 @@ def test_the_official_target_covers_only_the_part_that_the_image_fills() -> None
 def test_uncertain_points_are_those_near_the_border() -> None:
     settings = LossSettings(points=100, uncertain=1.0)
     uniform = torch.rand(1, 300, 2)
-    logits = (uniform[..., 0] - 0.5) * 10
+    logits = torch.stack([(uniform[..., axis] - 0.5) * 10 for axis in (0, 1)], 1)
     points = uncertain_points(logits, uniform, settings)
-    assert points.shape == (1, 100, 2)
-    kept = (points[..., 0] - 0.5).abs().max()
-    assert ((uniform[..., 0] - 0.5).abs() < kept).sum() <= 100
+    assert points.shape == (1, 2, 100, 2)
+    for axis in (0, 1):  # each candidate has points of its own
+        kept = (points[:, axis, :, axis] - 0.5).abs().max()
+        assert ((uniform[..., axis] - 0.5).abs() <= kept).sum() == 100
+
+
+def test_every_object_keeps_points_of_its_own_uniform_ones() -> None:
+    settings = LossSettings(points=50, uncertain=1.0)
+    uniform = torch.rand(3, 200, 2)
+    points = uncertain_points(torch.rand(3, 2, 200) - 0.5, uniform, settings)
+    for drawn, chosen in zip(uniform.tolist(), points.flatten(1, 2).tolist(), strict=True):
+        assert {tuple(point) for point in chosen} <= {tuple(point) for point in drawn}
 
 
 def test_perfect_logits_cost_nothing_and_opposite_ones_much() -> None:

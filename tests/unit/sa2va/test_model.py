@@ -102,19 +102,25 @@ def test_equal_seeds_give_equal_losses(make_example: Make, make_batch: MakeBatch
     assert values[0] == values[1]
 
 
+@pytest.mark.parametrize(("masks", "candidates"), [("three", 3), ("single", 1)])
 def test_several_objects_of_an_image_run_through_the_decoder_together(
-    make_example: Make, make_batch: MakeBatch, make_module: MakeModule
+    make_example: Make,
+    make_batch: MakeBatch,
+    make_module: MakeModule,
+    make_config: Callable[..., Sa2VAConfig],
+    masks: str,
+    candidates: int,
 ) -> None:
     """Two objects along the object axis give the same masks as each by itself."""
-    model = make_module().eval()
+    model = make_module(make_config(masks=masks)).eval()
     inputs = make_batch([make_example(0)]).inputs
     images = torch.randn(1, 3, 64, 64)
     states = torch.randn(1, inputs["text"]["ids"].shape[1], model.shape.language.hidden)
     with torch.no_grad():
         both, iou = model.prompt_masks(images, states, torch.tensor([[0, 3, 0], [0, 9, 1]]))
         single, _ = model.prompt_masks(images, states, torch.tensor([[0, 9, 0]]))
-    assert both.shape == (2, 3, 16, 16)
-    assert iou.shape == (2, 3)
+    assert both.shape == (2, candidates, 16, 16)
+    assert iou.shape == (2, candidates)
     torch.testing.assert_close(both[1:], single, atol=1e-5, rtol=1e-5)
 
 
@@ -181,7 +187,6 @@ def test_a_few_steps_find_the_dark_bar(
 @pytest.mark.parametrize(
     ("values", "key"),
     [
-        ({"answer": "generated"}, "model.answer"),
         ({"size": "8b"}, "model.size"),
         ({"weights": "w", "size": "2b"}, "model.weights"),
     ],

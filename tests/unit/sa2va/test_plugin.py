@@ -6,6 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from vesselbench.testing import check_model
 from vesselbench_sa2va import Sa2VA, register_models
 from vesselbench_sa2va.config import Sa2VAConfig
 
@@ -45,3 +46,19 @@ def test_leaf_modules_are_blocks_that_the_model_holds() -> None:
 
     held = {type(part) for part in build_shape(Sa2VAConfig()).modules()}
     assert set(Sa2VA().leaf_modules()) <= held
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"masks": "single"},
+        {"phrases": "turns", "prompts": "official"},
+        {"checkpointing": True},
+        {"answer": "generated", "answer_tokens": 4},
+        {"freeze": "official", "lora": {"r": 2, "tokens": "official"}, "loss_target": "official"},
+        {"resize": "squash", "max_tiles": 4, "loss": {"candidates": "chosen", "iou": 0}},
+    ],
+    ids=str,
+)
+def test_every_arrangement_keeps_the_rules_for_models(values: dict[str, object]) -> None:
+    check_model(Sa2VA(), Sa2VAConfig.model_validate(values))

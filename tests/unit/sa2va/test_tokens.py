@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import json
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
 
 from vesselbench import UserError
 from vesselbench_sa2va.prompts import ANSWERS, QUESTIONS, clean_phrase, conversation
 from vesselbench_sa2va.sizes import TINY
-from vesselbench_sa2va.tokens import IGNORED, encode, tiny_tokenizer
+from vesselbench_sa2va.tokens import IGNORED, encode, read_tokenizer, tiny_tokenizer
 
 TEXT = (
     "<|im_start|>user\n<img><IMG_CONTEXT><IMG_CONTEXT></img>\nPlease segment artery in this image.<|im_end|>\n"
@@ -61,3 +64,12 @@ def test_a_phrase_is_lower_case_without_its_full_stop() -> None:
 def test_an_empty_or_endless_phrase_is_an_error_that_names_the_sample(phrase: str) -> None:
     with pytest.raises(UserError, match="image7"):
         clean_phrase(phrase, "image7")
+
+
+def test_a_folder_whose_config_names_code_is_read_without_running_or_asking_for_it(tmp_path: Path) -> None:
+    tiny = PreTrainedTokenizerFast(tokenizer_object=tiny_tokenizer())
+    tiny.save_pretrained(tmp_path)
+    code = {"model_type": "sa2va_chat", "auto_map": {"AutoConfig": "code.Config", "AutoTokenizer": "code.Tokenizer"}}
+    (tmp_path / "config.json").write_text(json.dumps(code))
+    (tmp_path / "code.py").write_text("raise SystemExit('run')")
+    assert read_tokenizer(tmp_path, TINY).token_to_id("[SEG]") == TINY.tokens.seg

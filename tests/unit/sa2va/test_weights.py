@@ -13,7 +13,6 @@ from torch import Tensor
 
 from vesselbench import UserError
 from vesselbench_sa2va.archives import open_archive
-from vesselbench_sa2va.building import frozen_of
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.merged import merged_names, merged_tensor, official_tensors
 from vesselbench_sa2va.model import Sa2VAModule
@@ -40,7 +39,7 @@ def load(make_config: MakeConfig, shape: Shape) -> Callable[..., Sa2VAModule]:
     def load(*paths: Path, dtype: torch.dtype = torch.float32, **values: object) -> Sa2VAModule:
         config = make_config(**({"freeze": "official"} | values))
         with torch.device("meta"):
-            module = Sa2VAModule(shape, config, frozen_of(config))
+            module = Sa2VAModule(shape, config, config.frozen)
         fill(module, find_sources(module, paths, NEW), dtype)
         return module
 
