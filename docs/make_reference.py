@@ -13,11 +13,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from vesselbench.config import Recipe
+from vesselbench.data.formats.arcade import ArcadeOptions
 from vesselbench.data.formats.coco import CocoOptions
 from vesselbench.data.formats.labelme import LabelMeOptions
 from vesselbench.data.formats.pairs import PairsOptions
 from vesselbench.data.formats.sa2va import Sa2VAOptions
-from vesselbench.data.phantom import PhantomOptions
+from vesselbench.data.formats.slices import SlicesOptions
+from vesselbench.data.synthetic.phantom import PhantomOptions
 from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import part_of
 
@@ -28,6 +30,8 @@ FORMATS: dict[str, type[BaseModel]] = {
     "coco": CocoOptions,
     "sa2va": Sa2VAOptions,
     "labelme": LabelMeOptions,
+    "arcade": ArcadeOptions,
+    "slices": SlicesOptions,
 }
 HEAD = """# Every key of a recipe
 

@@ -177,7 +177,8 @@ def check_command(values: dict[str, Any], catalogue: Catalogue) -> None:
     names = [name for name in given if "=" not in name and not name.startswith("runs/")]
     overrides = [text for text in given if "=" in text] + list(values.get("overrides") or ())
     for name in names:
-        recipe, _ = load_recipe(name, catalogue, values.get("config") or (), overrides)
+        folder = name.isupper() or name.startswith("/")  # of a data set: such a command takes one in a recipe's place
+        recipe, _ = load_recipe("unet" if folder else name, catalogue, values.get("config") or (), overrides)
         check_options(recipe)
         if values.get("explain"):
             assert explain_key(recipe, values["explain"], catalogue).count("\n") >= 1

@@ -94,6 +94,21 @@ def report(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    to: Annotated[Path, typer.Option("--to", help="New folder for the weights, the recipe and the model card.")],
+) -> None:
+    """Write a run's best weights for use elsewhere, read them again, and check what they predict."""
+    from vesselbench.export import export as export_run
+    from vesselbench.rundir import RunDir
+
+    opened = RunDir.open(run)
+    with session() as (catalogue, watch):
+        folder = export_run(opened, to, catalogue, watch)
+    typer.echo(f"{folder}: read {folder / 'README.md'} before you pass it on")
+
+
+@app.command()
 def plan(
     name: Name,
     overrides: Overrides = None,
@@ -168,6 +183,8 @@ def main() -> None:
         for text in add_commands(app):
             typer.echo(text, err=True)
         app()
+    except SystemExit as stop:
+        end(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
     except UserError as error:
         if may_speak():
             hint = f"\n  try: {error.hint}" if error.hint else ""

@@ -28,7 +28,12 @@ class ModelPlugin(Protocol):
     """A model by name. `Config` is a pydantic model; see vesselbench.model for what `build` must return.
 
     Optional methods, used when present: ``footprint(config, task) -> Footprint``,
-    ``param_groups(module, lr) -> list[dict]``, ``leaf_modules() -> list[type]`` (blocks that ZeRO-3 gathers at once).
+    ``training_collator(config, task)`` (the collator of training batches, when it is another one),
+    ``by_image(config) -> bool`` (draw all samples of an image at once), ``part_of(name) -> str`` (the part of the model
+    to which a parameter is counted), ``grids(config, size) -> vesselbench.grids.Grids`` (where resolution is lost),
+    ``param_groups(module, lr) -> list[dict]``, ``leaf_modules() -> list[type]`` (blocks that ZeRO-3 gathers at once),
+    ``skeleton(config, task) -> Module | None`` and ``fill(module, config, settle)`` (a model that can be built split
+    over the ranks), ``export`` and ``reopen`` (`ModelWithExport`).
     """
 
     name: str
@@ -47,6 +52,30 @@ class ModelWithFootprint(ModelPlugin, Protocol):
     """A model that can count itself without being built."""
 
     def footprint(self, config: Any, task: Task) -> Footprint: ...
+
+
+Reopened = Callable[[], "tuple[torch.nn.Module, Callable[[list[Example]], dict[str, Any]]]"]
+"""Reads one exported form again: a module ready to predict, and the collator that belongs to it."""
+
+
+class ModelWithExport(ModelPlugin, Protocol):
+    """A model that has a form of its own for the world outside; without these two, `vesselbench.export` writes one file
+    of all parameters and buffers.
+    """
+
+    def export(self, module: torch.nn.Module, config: Any, folder: Path) -> dict[str, list[str]]:
+        """Write a trained module (plain, on CPU, in the type it is held in) into `folder`, which is there and empty.
+
+        Returns sections of the model card, heading -> lines of Markdown, which are added to the core's of that heading;
+        those of "Contents" are also shown to the user. The core writes README.md, config.yaml and export.json itself.
+        """
+        ...
+
+    def reopen(self, config: Any, task: Task, folder: Path) -> dict[str, Reopened]:
+        """Every form that `export` wrote, by name, to be read from the files alone; each must predict what the run
+        predicts. Called one after the other, each with torch's generator seeded as for `build`.
+        """
+        ...
 
 
 class DatasetFormat(Protocol):

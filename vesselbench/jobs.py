@@ -46,11 +46,11 @@ def may_speak() -> bool:
 
 
 def end(code: int) -> NoReturn:
-    """End this process after a failure.
+    """End this process.
 
-    A rank of a launched job ends at once: the threads of a process group that was never closed (closing needs the
-    other ranks) would otherwise abort the interpreter while it clears up, in about one of five failures, and the
-    code that the starter sees would be the abort's.
+    A rank of a launched job ends at once: threads of a process group that was never closed (after a failure, closing
+    would need the other ranks), or that a library keeps, would otherwise abort the interpreter while it clears up (one
+    failure of five, measured), and the code that the starter sees would be the abort's.
     """
     if is_rank():
         sys.stdout.flush()

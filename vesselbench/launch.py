@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,7 +102,9 @@ def run_processes(nproc: int, arguments: Sequence[str], job: Job) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "vesselbench", *arguments)
     except ChildFailedError as failure:
-        return int(failure.get_first_failure()[1].exitcode)  # the others were ended because of it
+        codes = [int(one.exitcode) for one in failure.failures.values()]
+        killed = [code for code in codes if code < 0 and code != -signal.SIGTERM]  # else ended because of the first
+        return killed[0] if killed else int(failure.get_first_failure()[1].exitcode)
     finally:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]

@@ -87,7 +87,8 @@ CONSEQUENCES = {
 
 def notes_of(contenders: Sequence[Contender]) -> tuple[str, ...]:
     """Sentences on everything that differs without forbidding the comparison; none holds a sample's id."""
-    notes = []
+    leaks = dict.fromkeys(line for contender in contenders for line in contender.record.get("leaks") or ())
+    notes = [f"The split leaks (data.allow_leak): {line}." for line in leaks]
     for name, aspect in ASPECTS:
         notes.extend(_unlike(name, {contender.label: aspect(contender) for contender in contenders}))
     augmentations = {contender.label: _augmentation(contender) for contender in contenders}

@@ -15,7 +15,8 @@ A module built by a ModelPlugin has two methods beside ``nn.Module``'s:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,8 +34,21 @@ from vesselbench.recipes import model_settings
 from vesselbench.rundir import write_bytes
 from vesselbench.types import Batch, Task
 
-__all__ = ["ModelPlugin", "SegmentationModule", "Step", "load_trained", "load_weights", "save_trained"]
+__all__ = [
+    "ModelPlugin",
+    "SegmentationModule",
+    "Step",
+    "load_trained",
+    "load_weights",
+    "read_safetensors",
+    "refuse_faulty",
+    "save_trained",
+    "write_safetensors",
+]
 
+ADAPTER = re.compile(r"(^|\.)lora_\w+")
+"""Names of low-rank adapters as peft gives them. One factor of each pair starts at zero, and moves with the first step
+that reaches it (the learning rate is above 0 from the first step on)."""
 
 Output = torch.Tensor | tuple[torch.Tensor, str, str]
 """Probability [H,W], or probability, text and status."""
@@ -62,15 +76,17 @@ class Step(torch.nn.Module):
         return getattr(self.model, call)(batch)
 
 
-def build_model(recipe: Recipe, task: Task, catalogue: Catalogue) -> torch.nn.Module:
+def build_model(
+    recipe: Recipe, task: Task, catalogue: Catalogue, make: Callable[[], torch.nn.Module] | None = None
+) -> torch.nn.Module:
     """The module that a recipe describes: the same weights on every rank and at every call, from ``train.seed``.
 
-    Raises UserError when the plugin's module lacks ``loss`` or ``predict``.
+    `make` stands in for the plugin's ``build``. Raises UserError when the module lacks ``loss`` or ``predict``.
     """
     plugin, config = model_settings(recipe, catalogue)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.train.seed)
-        module = plugin.build(config, task)
+        module = plugin.build(config, task) if make is None else make()
     for method in ("loss", "predict"):
         if not callable(getattr(module, method, None)):
             raise UserError(f"the model {plugin.name!r} has no method {method!r}", "see docs/add-a-model.md")
@@ -93,11 +109,16 @@ def batch_to(batch: Batch, device: torch.device, dtype: torch.dtype | None = Non
     return Batch(batch.ids, batch.sizes, to_device(batch.inputs, device, dtype))
 
 
-def count_parts(module: torch.nn.Module) -> dict[str, tuple[int, int]]:
-    """(parameters, trainable ones) per top-level part, whole counts also when ZeRO-3 has partitioned them."""
+def count_parts(
+    module: torch.nn.Module, part_of: Callable[[str], str] = lambda name: name.split(".", 1)[0]
+) -> dict[str, tuple[int, int]]:
+    """(parameters, trainable ones) per part, whole counts also when ZeRO-3 has partitioned them.
+
+    `part_of` names the part of a parameter; without it a part is a child of the module.
+    """
     parts: dict[str, tuple[int, int]] = {}
     for name, parameter in module.named_parameters():
-        part = name.split(".", 1)[0]
+        part = part_of(name)
         total, trainable = parts.get(part, (0, 0))
         size = sharding.whole_numel(parameter)
         parts[part] = (total + size, trainable + size * parameter.requires_grad)
@@ -113,8 +134,8 @@ def trained_names(module: torch.nn.Module) -> list[str]:
 def save_trained(module: torch.nn.Module, path: Path) -> None:
     """Write trainable parameters and buffers, whole, to `path` (rank 0 writes; every rank must call it).
 
-    Raises UserError on every rank, with the names, when a tensor is empty or not finite: such a file would score
-    nothing.
+    Raises UserError on every rank, with the names, for what `refuse_faulty` refuses: such a file would score nothing,
+    or what the base scores.
     """
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in module.named_parameters():
@@ -128,13 +149,38 @@ def save_trained(module: torch.nn.Module, path: Path) -> None:
 
 
 def _write(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    bad = [name for name, tensor in tensors.items() if tensor.numel() == 0 or not bool(torch.isfinite(tensor).all())]
-    if bad:
+    refuse_faulty(tensors, f"refused to save {path}")
+    write_safetensors(path, tensors)
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors by name, whole or not at all; UserError when the disk refuses."""
+    write_bytes(path, save(dict(tensors), metadata))
+
+
+def refuse_faulty(tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """Refuse trained weights that cannot be any, with their names; the UserError starts with `what`.
+
+    Refused are tensors that are empty (also: partitioned and not gathered) or not finite, and low-rank adapters that
+    are zero throughout: they have not moved since they were made, and the base would be saved as if it were trained.
+    """
+    empty = [name for name, tensor in tensors.items() if tensor.numel() == 0]
+    if empty:
         raise UserError(
-            f"refused to save {path}: empty or non-finite tensors {_some(bad)}",
-            "the training went wrong; lower train.lr",
+            f"{what}: empty tensors {_some(empty)}",
+            "a parameter that ZeRO-3 has partitioned is empty until it is gathered: save through save_trained",
         )
-    write_bytes(path, save(dict(tensors)))
+    strange = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if strange:
+        raise UserError(
+            f"{what}: tensors that are not finite {_some(strange)}", "the training went wrong; lower train.lr"
+        )
+    still = [name for name, tensor in tensors.items() if ADAPTER.search(name) and not bool(tensor.any())]
+    if still:
+        raise UserError(
+            f"{what}: {len(still)} adapter tensors are all zero, as they were before the first step: {_some(still)}",
+            "no gradient has reached them: check the loss and train.lr, and save after at least one step",
+        )
 
 
 def load_trained(module: torch.nn.Module, path: Path) -> None:

@@ -15,9 +15,11 @@ from vesselbench.types import Task, targets_of
 
 @dataclass(frozen=True)
 class Plan:
-    """parts: (parameters, trainable ones) by name; stages: model states per process, activations not included."""
+    """parts: (parameters, trainable ones) by name; notes: what the model says of them; stages: states per process,
+    without activations."""
 
     parts: dict[str, tuple[int, int]]
+    notes: tuple[str, ...]
     stages: tuple[States, ...]
     world: int
     precision: str
@@ -25,7 +27,8 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """The plan as JSON values; `total` is in bytes."""
         stages = [{**asdict(stage), "total": stage.total} for stage in self.stages]
-        return {"parts": self.parts, "stages": stages, "world": self.world, "precision": self.precision}
+        counts = {"parts": self.parts, "notes": self.notes}
+        return {**counts, "stages": stages, "world": self.world, "precision": self.precision}
 
 
 def make_plan(recipe: Recipe, catalogue: Catalogue, world: int) -> Plan:
@@ -34,11 +37,13 @@ def make_plan(recipe: Recipe, catalogue: Catalogue, world: int) -> Plan:
 
     task = Task(targets_of(read_samples(recipe.data, catalogue)))
     plugin, config = model_settings(recipe, catalogue)
+    notes: tuple[str, ...] = ()
     if hasattr(plugin, "footprint"):
-        parts = dict(plugin.footprint(config, task).parts)
+        footprint = plugin.footprint(config, task)
+        parts, notes = dict(footprint.parts), footprint.notes
     else:
         parts = count_parts(build_model(recipe, task, catalogue))
     total, trainable = (sum(part[index] for part in parts.values()) for index in (0, 1))
     precision = recipe.train.precision
     stages = tuple(states(total - trainable, trainable, stage, world, precision) for stage in range(4))
-    return Plan(parts, stages, world, precision)
+    return Plan(parts, notes, stages, world, precision)

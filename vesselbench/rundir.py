@@ -186,7 +186,8 @@ class RunDir:
         folder = self.evaluation(check_set_name(scores.set_name))
         (folder / "summary.json").unlink(missing_ok=True)  # an old summary must never stand beside new rows
         write_jsonl(folder / "scores.jsonl", (asdict(row) for row in scores.rows))
-        write_json(folder / "summary.json", dict(summary))
+        leaks = self.record().get("leaks", []) if self.record_file.is_file() else []
+        write_json(folder / "summary.json", {**summary, "leaks": leaks})
 
     def scores(self, set_name: SetName) -> Scores:
         """The scores of one set; UserError when it has not been evaluated."""

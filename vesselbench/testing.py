@@ -41,9 +41,10 @@ def check_model(plugin: ModelPlugin, config: BaseModel | None = None, size: Size
     config = plugin.Config() if config is None else config
     module = plugin.build(config, task)
     collate = plugin.collator(config, task)
-    pickle.dumps(collate)  # as loader workers receive it
+    learn = plugin.training_collator(config, task) if hasattr(plugin, "training_collator") else collate
+    pickle.dumps(learn)  # as loader workers receive it
     batches = [tiny_examples(2, size), tiny_examples(2, size, empty=True, seed=1)]
-    keys = [_check_loss(plugin.name, module, make_batch(examples, collate)) for examples in batches]
+    keys = [_check_loss(plugin.name, module, make_batch(examples, learn)) for examples in batches]
     assert keys[0] == keys[1], f"{plugin.name}: loss keys differ between batches: {keys[0]} and {keys[1]}"
     _check_prediction(
         plugin.name, module, [*tiny_examples(1, size), *tiny_examples(1, (size[0] + 6, size[1] - 10))], collate

@@ -181,6 +181,8 @@ class Footprint:
     activation_bytes_per_sample: int = 0
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """part name -> (parameters, trainable ones)"""
+    notes: tuple[str, ...] = ()
+    """Sentences that belong beside the counts."""
 
 
 def targets_of(samples: Iterable[Sample]) -> tuple[str, ...]:

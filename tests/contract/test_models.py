@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vesselbench.data.loader import train_batches
 from vesselbench.data.read import load_example
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.model import build_model, count_parts, load_trained, save_trained
@@ -25,7 +24,7 @@ def a_recipe(model: str, catalogue, **train):
 
 def losses(recipe, dataset, catalogue, device) -> tuple[list[float], Engine]:
     engine = Engine.build(recipe, dataset.task, catalogue, device)
-    batches = train_batches(dataset.of("train"), engine.collate, recipe.train, 0, 1)
+    batches = engine.train_batches(dataset.of("train"))
     return [float(engine.train_step(micro_batches)["loss"]) for _, micro_batches in batches], engine
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from vesselbench.data.loader import train_batches
 from vesselbench.evaluation.evaluate import evaluate
 from vesselbench.recipes import validate_recipe
 from vesselbench.training.engine import Engine
@@ -27,7 +26,7 @@ def train_and_score(name: str, catalogue, dataset, device) -> dict:
     settings = {"steps": RUNS[name]["steps"], "batch_size": 2, "lr": 2e-3, "device": "cpu", "zero_stage": 0}
     recipe = validate_recipe({"name": name, "model": RUNS[name]["model"], "train": settings}, catalogue)
     engine = Engine.build(recipe, dataset.task, catalogue, device)
-    batches = train_batches(dataset.of("train"), engine.collate, recipe.train, 0, 1)
+    batches = engine.train_batches(dataset.of("train"))
     losses = [float(engine.train_step(micro_batches)["loss"]) for _, micro_batches in batches]
     held_out = dataset.of("val")
     scores = evaluate(

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vesselbench.config import EvalConfig
-from vesselbench.data.read import load_example
+from vesselbench.data.cache import MaskCache, load_with
 from vesselbench.distributed import gather_rows, rank, world
 from vesselbench.errors import UserError
 from vesselbench.evaluation.deal import Dealt, batches, check_ids, deal, in_order
@@ -59,6 +59,7 @@ def evaluate(
     limit: int | None = None,
     run: RunDir | None = None,
     progress: Progress | None = None,
+    cache: MaskCache | None = None,
 ) -> Evaluation:
     """Score `predict` on every sample, at the original size and inside the field of view; rows in the samples' order.
 
@@ -69,6 +70,7 @@ def evaluate(
     counts. With `run`, prediction masks, the second
     observer's scores, scores.jsonl and summary.json are written there; that needs `weights_sha256`.
 
+    `cache`: where decoded masks are taken from.
     Raises UserError for an empty set, doubled ids, a missing or contradicting threshold, and all that `load_example`
     and `score` refuse; ValueError when `predict` leaves out, adds or doubles a sample.
     """
@@ -82,10 +84,12 @@ def evaluate(
     rows = _Rows(metrics, set_name, run)
     share = deal(wanted, rank(), world())
     if known is None:
-        known, seconds = _choose_then_score(predict, share, config, catalogue.metrics[config.primary], rows, progress)
+        known, seconds = _choose_then_score(
+            predict, share, config, catalogue.metrics[config.primary], rows, progress, cache
+        )
     else:
         fixed = known
-        seconds = _predict_share(predict, share, config, lambda p, e: rows.add(p, e, fixed), progress)
+        seconds = _predict_share(predict, share, config, lambda p, e: rows.add(p, e, fixed), progress, cache)
     ordered = in_order(gather_rows(rows.model), [sample.id for sample in wanted])
     versions = {metric.name: metric.version for metric in metrics}
     scores = Scores(ordered, set_name, known, fingerprint, versions, weights_sha256)
@@ -172,11 +176,12 @@ def _predict_share(
     config: EvalConfig,
     keep: Callable[[Prediction, Example], None],
     progress: Progress | None,
+    cache: MaskCache | None,
 ) -> float:
     """Predict this rank's share and hand over all but the padding; returns the seconds inside `predict`."""
     seconds, done = 0.0, 0
     for piece in batches(share, config.batch_size):
-        examples = [load_example(dealt.sample) for dealt in piece]
+        examples = [load_with(cache, dealt.sample) for dealt in piece]
         started = time.perf_counter()
         predictions = predict(examples)
         seconds += time.perf_counter() - started
@@ -197,6 +202,7 @@ def _choose_then_score(
     primary: Metric,
     rows: _Rows,
     progress: Progress | None,
+    cache: MaskCache | None,
 ) -> tuple[float, float]:
     """Predict once, choose the threshold on the images of all ranks, then score; returns threshold and seconds."""
     values: list[list[float | None]] = []
@@ -208,11 +214,11 @@ def _choose_then_score(
             spool.put(prediction)
             kept.append(example.sample)
 
-        seconds = _predict_share(predict, share, config, keep, progress)
+        seconds = _predict_share(predict, share, config, keep, progress, cache)
         everywhere: list[list[float | None]] = gather_rows(values)
         threshold = choose_threshold(everywhere, primary.better)
         for number, sample in enumerate(kept):
-            rows.add(spool.get(number), load_example(sample), threshold)
+            rows.add(spool.get(number), load_with(cache, sample), threshold)
     return threshold, seconds
 
 

@@ -103,7 +103,7 @@ def test_a_stored_evaluation_is_read_back_equal_with_its_masks(catalogue, write_
     samples = write_samples(3, fov=True)
     result = evaluate(grey, samples, CHOSEN, catalogue, run=run, weights_sha256="a" * 64, **KNOWN)
     assert run.scores("val") == result.scores
-    assert json.loads((run.evaluation("val") / "summary.json").read_text()) == result.summary
+    assert json.loads((run.evaluation("val") / "summary.json").read_text()) == {**result.summary, "leaks": []}
     assert result.summary["weights_sha256"] == "a" * 64
     for sample, row in zip(samples, result.scores.rows, strict=True):
         with Image.open(run.prediction_file("val", sample.id)) as image:
