@@ -1,0 +1,9 @@
+"""A recipe: what is trained on what, how, and how it is scored. Plain data: typed, storable, diffable."""
+
+from vesselbench.config.base import Settings
+from vesselbench.config.data import DataConfig, SplitConfig
+from vesselbench.config.evaluation import EvalConfig
+from vesselbench.config.recipe import Recipe
+from vesselbench.config.train import AugmentConfig, TrainConfig
+
+__all__ = ["AugmentConfig", "DataConfig", "EvalConfig", "Recipe", "Settings", "SplitConfig", "TrainConfig"]

@@ -1,0 +1,36 @@
+"""The whole recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from vesselbench.config.base import Settings
+from vesselbench.config.data import DataConfig
+from vesselbench.config.evaluation import EvalConfig
+from vesselbench.config.train import TrainConfig
+
+
+class Recipe(Settings):
+    """Everything a run needs to know; stored complete in its config.yaml."""
+
+    name: str = Field(pattern=r"^\w[\w.-]*$", max_length=100)
+    """Name of the run's folder below runs/: letters, digits, dot, dash and underscore."""
+    model: dict[str, Any]
+    """name: the model; the other keys are checked by the model's own Config."""
+    data: DataConfig = DataConfig()
+    """Where the annotated images are."""
+    train: TrainConfig = TrainConfig()
+    """How the model is trained."""
+    evaluation: EvalConfig = EvalConfig()
+    """How predictions are scored."""
+    trackers: list[str] = Field(default_factory=list)
+    """Names of trackers that receive the log; none is started unless it stands here."""
+
+    @field_validator("name")
+    @classmethod
+    def _reports_have_a_folder_of_their_own(cls, name: str) -> str:
+        if name == "comparison":
+            raise ValueError("'comparison' is the folder of the reports")
+        return name
