@@ -54,6 +54,21 @@ def write_jsonl(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
 
 
+def append_jsonl(path: Path, values: Mapping[str, Any]) -> None:
+    """Append one JSON object as a line, whole or not at all; UserError when the disk refuses."""
+    try:
+        with open(path, "ab") as file:
+            size = file.tell()
+            try:
+                file.write((json.dumps(values, allow_nan=False) + "\n").encode())
+                file.flush()
+            except OSError:
+                file.truncate(size)  # no half line stays behind
+                raise
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}", "free space on the disk") from error
+
+
 def read_json(path: Path) -> Any:
     """Read JSON; UserError names the file and the place when it is missing or broken."""
     try:
@@ -125,6 +140,10 @@ class RunDir:
         return self.path / "train.jsonl"
 
     @property
+    def validation_log(self) -> Path:
+        return self.path / "validations.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -152,17 +171,11 @@ class RunDir:
 
     def log_step(self, values: Mapping[str, Any]) -> None:
         """Append one line to train.jsonl."""
-        try:
-            with open(self.train_log, "ab") as file:
-                size = file.tell()
-                try:
-                    file.write((json.dumps(values, allow_nan=False) + "\n").encode())
-                    file.flush()
-                except OSError:
-                    file.truncate(size)  # no half line stays behind
-                    raise
-        except OSError as error:
-            raise UserError(f"cannot write {self.train_log}: {error.strerror}", "free space on the disk") from error
+        append_jsonl(self.train_log, values)
+
+    def log_validation(self, values: Mapping[str, Any]) -> None:
+        """Append one line to validations.jsonl."""
+        append_jsonl(self.validation_log, values)
 
     def weights(self) -> Path:
         """The best checkpoint's weights (the last one's when none was best); UserError when there are none."""

@@ -74,6 +74,9 @@ class DataConfig(Settings):
     groups: Path | None = None
     """CSV file with the column `group` and at least one of the columns `id` and `file`: the patient of every sample.
     Instead of `group`."""
+    unit: str | None = Field(default=None, pattern=r"^[^\W\d_][^/]*(/[^\W\d_][^/]*)?$", max_length=60)
+    """What a group is, for sentences: patient, eye, child/children (singular/plural). Default: group, or image where
+    each image is a group of its own."""
     split: SplitConfig = SplitConfig()
     """Division into train, val and test."""
     cache: Annotated[Literal["off"] | Path | None, BeforeValidator(_off)] = None

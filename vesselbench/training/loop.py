@@ -18,7 +18,7 @@ from vesselbench.plugins import Catalogue
 from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.engine import Engine, prepare_process
-from vesselbench.training.record import TIME_FORMAT, describe, failures_recorded, log_step, open_run
+from vesselbench.training.record import TIME_FORMAT, describe, failures_recorded, log_step, log_validation, open_run
 from vesselbench.training.schedule import due
 from vesselbench.training.telemetry import StepClock, peak_memory_bytes
 from vesselbench.training.trackers import Trackers
@@ -77,6 +77,7 @@ def train_steps(
                 log_step(run, step, distributed.mean_over_ranks(losses) | engine.meters(), clock, trackers)
             if due(step, settings.validate_every) or last:
                 trackers.scores = validate().scores
+                log_validation(run, step, trackers.scores, clock)
                 watch.line(checkpoints.offer_best(step, trackers.scores))
             if due(step, settings.save_every):
                 checkpoints.save(step)

@@ -12,6 +12,7 @@ from pathlib import Path
 from vesselbench import distributed
 from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset
+from vesselbench.declared import declare, declared_record
 from vesselbench.jobs import RUN_FILE
 from vesselbench.model import count_parts
 from vesselbench.plugins import Catalogue
@@ -22,6 +23,7 @@ from vesselbench.training.engine import Engine
 from vesselbench.training.settings import accounting
 from vesselbench.training.telemetry import StepClock
 from vesselbench.training.trackers import Trackers
+from vesselbench.types import Scores
 from vesselbench.watch import Watch
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
@@ -52,6 +54,7 @@ def _make_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path
         task={"targets": list(dataset.task.targets), "channels": dataset.task.channels},
         split_fingerprint=dataset.split.fingerprint,
         leaks=dataset.leak_lines(),
+        declared=declared_record(declare(recipe, dataset.samples)),
     )
     if RUN_FILE in os.environ:
         write_text(Path(os.environ[RUN_FILE]), str(run.path))
@@ -90,6 +93,13 @@ def log_step(run: RunDir, step: int, values: dict[str, float], clock: StepClock,
     values = {**values, "seconds": clock.last_step, "data_seconds": clock.last_wait}
     distributed.on_first(partial(run.log_step, {"step": step, **values}))
     trackers.log(step, values)
+
+
+def log_validation(run: RunDir, step: int, scores: Scores, clock: StepClock) -> None:
+    """One line of validations.jsonl: the mean of every metric after so many steps and seconds of training; rank 0."""
+    means = {metric: scores.mean(metric) for metric in scores.metric_versions}
+    line = {"step": step, "train_seconds": clock.total, "threshold": scores.threshold, "means": means}
+    distributed.on_first(partial(run.log_validation, line))
 
 
 @contextmanager

@@ -57,13 +57,18 @@ class StepClock:
         """Seconds that the newest step waited for data."""
         return self._waits[-1]
 
+    @property
+    def total(self) -> float:
+        """Seconds of all steps so far; validations and saves left out."""
+        return sum(self._steps)
+
     def facts(self, batch_size: int) -> dict[str, float]:
         """train_seconds (validations and saves left out), seconds_per_step (median of all but the first),
         samples_per_second over all ranks, data_wait_share in [0, 1]."""
         median = statistics.median(self._steps[1:] or self._steps)
         return {
-            "train_seconds": sum(self._steps),
+            "train_seconds": self.total,
             "seconds_per_step": median,
             "samples_per_second": batch_size / median,
-            "data_wait_share": sum(self._waits) / sum(self._steps),
+            "data_wait_share": sum(self._waits) / self.total,
         }
