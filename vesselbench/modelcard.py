@@ -22,18 +22,20 @@ Sections = Mapping[str, Sequence[str]]
 def public_recipe(recipe: Recipe) -> Recipe:
     """The recipe without what can name patients, people or machines.
 
-    Of ``data`` only the format and the split's seed and shares stay, of the paths of ``model`` and of
-    ``train.deepspeed`` the last part; DeepSpeed's monitors are left out; the name is `public_name`'s.
+    Of ``data`` only the format and the split's seed and shares stay, of the paths of ``model``, ``train.deepspeed`` and
+    ``train.offload`` the last part; DeepSpeed's monitors are left out; the name is `public_name`'s.
     """
     split, bare = recipe.data.split, type(recipe.data)()
     shares = {name: getattr(split, name) for name in ("val", "test") if isinstance(getattr(split, name), float)}
     kept = {"format": recipe.data.format, "split": bare.split.model_copy(update={"seed": split.seed, **shares})}
     deepspeed = {key: value for key, value in recipe.train.deepspeed.items() if key not in MONITORS}
+    folder = recipe.train.offload.folder
+    offload = recipe.train.offload.model_copy(update={"folder": folder and Path(PureWindowsPath(folder).name)})
     changes = {
         "name": public_name(recipe),
         "data": bare.model_copy(update=kept),
         "model": _without_folders(recipe.model),
-        "train": recipe.train.model_copy(update={"deepspeed": _without_folders(deepspeed)}),
+        "train": recipe.train.model_copy(update={"deepspeed": _without_folders(deepspeed), "offload": offload}),
     }
     return recipe.model_copy(update=changes)
 
@@ -101,7 +103,8 @@ def _training(record: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
     best = record.get("best_step")
     yield f"- data: format {recipe.data.format}; fingerprint of ids, images, masks and split groups"
     yield f"  `{record.get('split_fingerprint')}` (no image, id or patient is named here)"
-    yield f"- {train.steps} optimizer steps of {train.batch_size} samples, learning rate {train.lr:g}"
+    steps = record.get("steps", train.steps)
+    yield f"- {steps} optimizer steps of {train.batch_size} samples, {train.optimizer}, learning rate {train.lr:g}"
     yield f"- seed {train.seed}, precision {train.precision}; weights of step {best or record.get('last_step')}" + (
         ", the best on the validation set" if best else ""
     )

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vesselbench.config import Recipe
+from vesselbench.config.train import BUDGETS
 from vesselbench.errors import UserError
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.plugins import Catalogue, nearest
@@ -39,10 +40,10 @@ def load_recipe(
         path = find_config(name)
         if path is None:
             raise UserError(f"no configuration file {name!r}", f"shipped: {', '.join(shipped_names())}")
-        values = merge(values, read_yaml(path))
+        values = _layer(values, read_yaml(path))
         steps.append(f"file {name}")
     for text in overrides:
-        values = merge(values, parse_override(text))
+        values = _layer(values, parse_override(text))
         steps.append(f"command line {text}")
     values.setdefault("name", Path(name_or_path).stem)
     return validate_recipe(values, catalogue), steps
@@ -101,6 +102,14 @@ def merge(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in other.items():
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _layer(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """`merge`, but a length of the training replaces another one: a recipe in steps can be asked for some epochs."""
+    merged, train = merge(base, other), other.get("train")
+    if isinstance(train, dict) and any(train.get(key) is not None for key in BUDGETS):
+        merged["train"] = {key: value for key, value in merged["train"].items() if key not in BUDGETS or key in train}
     return merged
 
 

@@ -128,8 +128,7 @@ def predict_as_run(
         torch.manual_seed(recipe.train.seed)
         module, collate = opened()
     place = find_device("auto")
-    dtype = torch.bfloat16 if recipe.train.precision == "bf16" else torch.float32
-    (prediction,) = Predictor(module.to(place, dtype).eval(), collate, place, dtype, "")([evidence.example])
+    (prediction,) = Predictor.of(module, collate, place, recipe)([evidence.example])
     return prediction
 
 

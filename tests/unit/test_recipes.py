@@ -66,7 +66,7 @@ def test_merging_takes_every_leaf_of_the_second_mapping(first, second):
         ("train.stepps=3", "unknown key 'train.stepps'", "did you mean 'steps'?"),
         ("model.chanels=[1]", "unknown key 'model.chanels'", "did you mean 'channels'?"),
         ("trian.steps=3", "unknown key 'trian'", "did you mean 'train'?"),
-        ("train.steps=many", "train.steps: ", "Optimizer steps."),
+        ("train.steps=many", "train.steps: ", "optimizer steps."),
         ("train.zero_stage=4", "train.zero_stage", "DeepSpeed ZeRO stage"),
         ("data.format=cocoa", "no data set format named 'cocoa'", "did you mean 'coco'?"),
         ("evaluation.metrics=[dise]", "evaluation: primary metric 'dice' is not in metrics", ""),

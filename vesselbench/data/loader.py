@@ -63,8 +63,9 @@ def train_batches(
     start: int = 0,
     by_image: bool = False,
     cache: MaskCache | None = None,
+    steps: int | None = None,
 ) -> Iterator[tuple[int, list[Batch]]]:
-    """An iterator of (step, micro-batches of this rank) for the optimizer steps start+1 .. train.steps.
+    """An iterator of (step, micro-batches of this rank) for the optimizer steps start+1 .. `steps` (``train.steps``).
 
     Every sample comes once per epoch; epochs follow each other without a gap, so a batch may hold the end of one and
     the beginning of the next. Each step takes the same ``train.batch_size`` samples, changed in the same way, whatever
@@ -77,16 +78,19 @@ def train_batches(
     if not samples:
         raise UserError("the training set is empty", "check data.split")
     micro, count = accumulation(train, world)
+    last = steps or train.steps
+    if last is None:
+        raise ValueError("the recipe states no number of steps: give it")
     source = MicroBatches(units_of(samples, by_image), collate, train, rank, world, micro, count, cache)
     loader = DataLoader(
         source,
         batch_size=None,
-        sampler=range(start * count, train.steps * count),
+        sampler=range(start * count, last * count),
         num_workers=train.workers,
         # The workers' seeds come from here; without it the loader would draw from, and move, the global generator.
         generator=torch.Generator().manual_seed(seed_of(train.seed, rank)),
     )
-    return _by_step(loader, range(start + 1, train.steps + 1), count)
+    return _by_step(loader, range(start + 1, last + 1), count)
 
 
 def _by_step(loader: DataLoader[Batch | UserError], steps: range, count: int) -> Iterator[tuple[int, list[Batch]]]:
@@ -118,9 +122,6 @@ class MicroBatches(Dataset["Batch | UserError"]):
         self.first = [0, *accumulate(len(unit) for unit in units)]
         self.collate, self.train = collate, train
         self.rank, self.world, self.micro, self.count = rank, world, micro, count
-
-    def __len__(self) -> int:
-        return self.train.steps * self.count
 
     def __getitem__(self, number: int) -> Batch | UserError:
         """Micro-batch `number`. A UserError is returned, not raised: a worker would wrap it into a traceback.

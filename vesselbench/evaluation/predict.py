@@ -13,6 +13,7 @@ from vesselbench.data.loader import Collate, make_batch
 from vesselbench.errors import UserError
 from vesselbench.model import Output, SegmentationModule, batch_to, build_model, load_trained
 from vesselbench.plugins import Catalogue
+from vesselbench.precision import Arithmetic, arithmetic_of, casting, weight_type
 from vesselbench.recipes import model_settings, read_yaml, validate_recipe
 from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.types import Batch, Example, Prediction, Task
@@ -50,14 +51,23 @@ class Predictor:
     module: torch.nn.Module
     collate: Collate
     device: torch.device
-    dtype: torch.dtype
+    arithmetic: Arithmetic
     weights_sha256: str
+
+    @classmethod
+    def of(
+        cls, module: torch.nn.Module, collate: Collate, device: torch.device, recipe: Recipe, weights_sha256: str = ""
+    ) -> Predictor:
+        """The module on `device`, in the arithmetic that the recipe trains it in."""
+        arithmetic = arithmetic_of(module, recipe.train.precision)
+        module.to(device, weight_type(arithmetic)).eval()
+        return cls(module, collate, device, arithmetic, weights_sha256)
 
     def __call__(self, examples: list[Example]) -> list[Prediction]:
         """Predict some examples in one forward pass, without gradients (errors as `to_predictions`)."""
-        batch = make_batch(examples, self.collate)
-        with torch.inference_mode():
-            outputs = cast(SegmentationModule, self.module).predict(batch_to(batch, self.device, self.dtype))
+        batch = batch_to(make_batch(examples, self.collate), self.device, weight_type(self.arithmetic))
+        with torch.inference_mode(), casting(self.arithmetic, self.device):
+            outputs = cast(SegmentationModule, self.module).predict(batch)
         return to_predictions(batch, outputs)
 
 
@@ -75,9 +85,7 @@ def load_predictor(run: RunDir, catalogue: Catalogue, device: str = "auto") -> P
     plugin, config = model_settings(recipe, catalogue)
     module = build_model(recipe, task, catalogue)
     load_trained(module, weights)
-    dtype = torch.bfloat16 if recipe.train.precision == "bf16" else torch.float32
-    module.to(place, dtype).eval()
-    return Predictor(module, plugin.collator(config, task), place, dtype, file_sha256(weights))
+    return Predictor.of(module, plugin.collator(config, task), place, recipe, file_sha256(weights))
 
 
 def find_device(name: str) -> torch.device:

@@ -26,11 +26,13 @@ from vesselbench.evaluation.predict import to_predictions
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.model import Step, batch_to
 from vesselbench.plugins import Catalogue
+from vesselbench.precision import Arithmetic, arithmetic_of, batch_norms, weight_type
 from vesselbench.recipes import model_settings
+from vesselbench.training.budget import Budget
 from vesselbench.training.feed import Feed
 from vesselbench.training.initial import build_initial
-from vesselbench.training.schedule import learning_rate_factor
-from vesselbench.training.settings import deepspeed_settings, make_optimizer, param_groups
+from vesselbench.training.optimizer import make_optimizer, param_groups
+from vesselbench.training.settings import deepspeed_settings
 from vesselbench.types import Batch, Example, Prediction, Sample, Task
 
 Collate = Callable[[list[Example]], dict[str, Any]]
@@ -92,19 +94,26 @@ class Engine:
     stage: int
     settings: dict[str, Any]
     base_weights: dict[str, str]
-    dtype: torch.dtype
+    arithmetic: Arithmetic
+    budget: Budget
+    optimizer: torch.optim.Optimizer
     learning_rate: float = 0.0
 
     @classmethod
-    def build(cls, recipe: Recipe, task: Task, catalogue: Catalogue, device: torch.device) -> Engine:
+    def build(
+        cls, recipe: Recipe, task: Task, catalogue: Catalogue, device: torch.device, budget: Budget | None = None
+    ) -> Engine:
         """Build the model of a recipe, equal on every rank, and hand it to DeepSpeed (`prepare_process` was called).
 
+        `budget` is needed where the recipe does not state its length in steps.
         Raises UserError for BatchNorm on several processes (its statistics would be each rank's own), when no stage
         fits, when nothing is trainable, and when weights to train have a lower precision than train.precision.
         """
         train, (plugin, config) = recipe.train, model_settings(recipe, catalogue)
+        budget = budget or Budget(train, train.total_steps)
         micro, accumulated = accumulation(train, distributed.world())
         deepspeed = import_deepspeed(device)
+        _refuse_offload(train)
         module, stage = build_initial(recipe, task, catalogue, device)
         _refuse_batch_norm(module)
         _refuse_lower_precision(module, train)
@@ -112,21 +121,28 @@ class Engine:
         if stage == 3:
             _mark_leaves(deepspeed, step, plugin)
         optimizer = make_optimizer(_groups(plugin, module, train), train)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda number: learning_rate_factor(train, number))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, budget.factor)
         torch.manual_seed(train.seed + distributed.rank())  # dropout and sampled points differ between ranks
-        settings = deepspeed_settings(train, stage, micro, accumulated, device)
+        arithmetic = arithmetic_of(module, train.precision)
+        settings = deepspeed_settings(train, stage, micro, accumulated, device, arithmetic)
         engine, *_ = deepspeed.initialize(
             model=step, optimizer=optimizer, lr_scheduler=schedule, config=settings, dist_init_required=False
         )
-        dtype = torch.bfloat16 if train.precision == "bf16" else torch.float32
         base = distributed.on_first(partial(_digests, plugin, config))
         collate = plugin.collator(config, task)
         feed = Feed.of(plugin, config, task, train, open_cache(recipe.data))
-        return cls(engine, module, collate, feed, device, stage, settings, base, dtype)
+        return cls(
+            engine, module, collate, feed, device, stage, settings, base, arithmetic, budget=budget, optimizer=optimizer
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of weights and inputs."""
+        return weight_type(self.arithmetic)
 
     def train_batches(self, samples: Sequence[Sample]) -> Iterator[tuple[int, list[Batch]]]:
         """See `data.loader.train_batches`: those of this rank."""
-        return self.feed.batches(samples, distributed.rank(), distributed.world())
+        return self.feed.batches(samples, distributed.rank(), distributed.world(), self.budget.most_steps)
 
     def train_step(self, micro_batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
         """One optimizer step over this rank's micro-batches; returns the mean of each loss, detached.
@@ -134,7 +150,10 @@ class Engine:
         Raises UserError on every rank when any rank's loss is not finite, before the weights are touched.
         """
         self.engine.train()
-        self.learning_rate = float(self.engine.get_lr()[0])  # after the step it is already the next one's
+        group = self.optimizer.param_groups[0]
+        self.learning_rate = (
+            self.budget.train.lr * group["lr"] / group["initial_lr"]
+        )  # after the step it is the next one's
         sums: dict[str, torch.Tensor] = {}
         for batch in micro_batches:
             losses = self.engine("loss", batch_to(batch, self.device, self.dtype))
@@ -190,7 +209,7 @@ def _digests(plugin: ModelPlugin, config: BaseModel) -> dict[str, str]:
 
 
 def _refuse_batch_norm(module: torch.nn.Module) -> None:
-    names = [name for name, part in module.named_modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+    names = batch_norms(module)
     if names and distributed.world() > 1:
         raise UserError(
             f"batch normalisation in {names[0]} and {len(names) - 1} more: each process would have its own statistics",
@@ -199,13 +218,26 @@ def _refuse_batch_norm(module: torch.nn.Module) -> None:
 
 
 def _refuse_lower_precision(module: torch.nn.Module, train: TrainConfig) -> None:
-    """UserError when weights to train are held in less than float32, but fp32 is asked for."""
+    """UserError when weights to train are held in less than float32, but fp32 or autocast is asked for."""
     held = {parameter.dtype for parameter in module.parameters() if parameter.requires_grad}
     lower = sorted(str(dtype).removeprefix("torch.") for dtype in held if dtype.itemsize < 4)
-    if train.precision == "fp32" and lower:
+    if train.precision != "bf16" and lower:
         raise UserError(
-            f"the model holds its weights in {lower[0]}, train.precision is fp32",
+            f"the model holds its weights in {lower[0]}, train.precision is {train.precision}",
             "set train.precision=bf16, or model.dtype=float32",
+        )
+
+
+def _refuse_offload(train: TrainConfig) -> None:
+    """UserError when files are to hold state and DeepSpeed cannot read and write them here."""
+    if "nvme" not in (train.offload.optimizer, train.offload.parameters):
+        return
+    from deepspeed.ops.op_builder import AsyncIOBuilder
+
+    if not AsyncIOBuilder().is_compatible(verbose=False):
+        raise UserError(
+            "train.offload to nvme: DeepSpeed's operator for asynchronous files cannot be built here",
+            "install libaio with its headers (Debian: libaio-dev), or set train.offload.optimizer=cpu",
         )
 
 
@@ -221,5 +253,9 @@ def _mark_leaves(deepspeed: Any, step: Step, plugin: ModelPlugin) -> None:
 def _groups(plugin: ModelPlugin, module: torch.nn.Module, train: TrainConfig) -> list[dict[str, Any]]:
     if hasattr(plugin, "param_groups"):
         groups: list[dict[str, Any]] = plugin.param_groups(module, train.lr)
+        if train.lr_scale:
+            raise UserError(
+                f"train.lr_scale: the model {plugin.name!r} sets its learning rates itself", "leave train.lr_scale out"
+            )
         return groups
-    return param_groups(module, train.weight_decay)
+    return param_groups(module, train, getattr(plugin, "part_of", None))

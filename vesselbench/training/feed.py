@@ -30,6 +30,10 @@ class Feed:
         make = plugin.training_collator if hasattr(plugin, "training_collator") else plugin.collator
         return cls(make(config, task), bool(hasattr(plugin, "by_image") and plugin.by_image(config)), train, cache)
 
-    def batches(self, samples: Sequence[Sample], rank: int, world: int) -> Iterator[tuple[int, list[Batch]]]:
+    def batches(
+        self, samples: Sequence[Sample], rank: int, world: int, steps: int | None = None
+    ) -> Iterator[tuple[int, list[Batch]]]:
         """See `train_batches`."""
-        return train_batches(samples, self.collate, self.train, rank, world, by_image=self.by_image, cache=self.cache)
+        return train_batches(
+            samples, self.collate, self.train, rank, world, by_image=self.by_image, cache=self.cache, steps=steps
+        )

@@ -57,7 +57,8 @@ def build_initial(
 
 
 def choose_stage(module: torch.nn.Module, train: TrainConfig) -> int:
-    """``train.zero_stage``; for auto the lowest stage that fits into the memory free on rank 0's machine."""
+    """``train.zero_stage``; for auto the lowest stage that fits into the memory free on rank 0's machine and splits
+    what ``train.offload`` names."""
     if train.zero_stage != "auto":
         return train.zero_stage
     parts = count_parts(module).values()
@@ -65,9 +66,8 @@ def choose_stage(module: torch.nn.Module, train: TrainConfig) -> int:
     available = free_memory(distributed.local_world())
     if torch.cuda.is_available() and train.device != "cpu":
         available = int(torch.cuda.mem_get_info()[0])
-    return distributed.from_first(
-        lowest_stage(total - trainable, trainable, distributed.world(), train.precision, available)
-    )
+    fitting = lowest_stage(total - trainable, trainable, distributed.world(), train.precision, available)
+    return distributed.from_first(max(fitting, train.least_stage))
 
 
 def wants_split(module: torch.nn.Module, train: TrainConfig, stage: int) -> bool:

@@ -16,6 +16,7 @@ from vesselbench.evaluation.evaluate import Evaluation, evaluate
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.plugins import Catalogue
 from vesselbench.rundir import RunDir, file_sha256
+from vesselbench.training.budget import Budget
 from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.engine import Engine, prepare_process
 from vesselbench.training.record import TIME_FORMAT, describe, failures_recorded, log_step, log_validation, open_run
@@ -34,9 +35,10 @@ def train(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch) -> Run
     first = distributed.rank() == 0
     watch = watch if first else Silent()
     dataset = distributed.on_first(partial(load_dataset, recipe.data, catalogue))
-    run = open_run(recipe, dataset, catalogue, runs)
+    budget = Budget.of(recipe, catalogue, dataset.of("train"))
+    run = open_run(recipe, budget, dataset, catalogue, runs)
     with failures_recorded(run):
-        train_steps(recipe, catalogue, dataset, run, device, watch)
+        train_steps(recipe, budget, catalogue, dataset, run, device, watch)
     distributed.disconnect()  # not after an error: that would end the others before this rank has said why
     if not first:
         return None
@@ -46,11 +48,17 @@ def train(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch) -> Run
 
 
 def train_steps(
-    recipe: Recipe, catalogue: Catalogue, dataset: Dataset, run: RunDir, device: torch.device, watch: Watch
+    recipe: Recipe,
+    budget: Budget,
+    catalogue: Catalogue,
+    dataset: Dataset,
+    run: RunDir,
+    device: torch.device,
+    watch: Watch,
 ) -> None:
     """All optimizer steps, with validations and checkpoints in between."""
     settings = recipe.train
-    engine = Engine.build(recipe, dataset.task, catalogue, device)
+    engine = Engine.build(recipe, dataset.task, catalogue, device, budget)
     describe(engine, recipe, dataset, catalogue, run, watch)
     validate = partial(
         evaluate,
@@ -71,8 +79,9 @@ def train_steps(
             clock.lap_data()
             losses = engine.train_step(batches)
             clock.lap_work()
-            watch.progress("train", step, settings.steps, {"loss": float(losses["loss"])})
-            last = step == settings.steps
+            budget.spend(clock.last_step)
+            watch.progress("train", *budget.progress(step), {"loss": float(losses["loss"])})
+            last = budget.is_used(step)
             if due(step, settings.log_every) or last:
                 log_step(run, step, distributed.mean_over_ranks(losses) | engine.meters(), clock, trackers)
             if due(step, settings.validate_every) or last:
@@ -81,8 +90,12 @@ def train_steps(
                 watch.line(checkpoints.offer_best(step, trackers.scores))
             if due(step, settings.save_every):
                 checkpoints.save(step)
+            if last:
+                break
             clock.restart()
-    checkpoints.record({**clock.facts(settings.batch_size), "peak_memory_bytes": peak_memory_bytes(device)})
+    checkpoints.record(
+        {"steps": step, **clock.facts(settings.batch_size), "peak_memory_bytes": peak_memory_bytes(device)}
+    )
     engine.close()
 
 

@@ -16,11 +16,14 @@ from vesselbench.declared import declare, declared_record
 from vesselbench.jobs import RUN_FILE
 from vesselbench.model import count_parts
 from vesselbench.plugins import Catalogue
+from vesselbench.precision import arithmetic_lines
 from vesselbench.provenance import command_line, source_revision, versions
 from vesselbench.recipes import dump_recipe
 from vesselbench.rundir import RunDir, write_json, write_text
+from vesselbench.training.budget import Budget
 from vesselbench.training.engine import Engine
-from vesselbench.training.settings import accounting
+from vesselbench.training.optimizer import optimizer_lines
+from vesselbench.training.settings import accounting, offload_lines
 from vesselbench.training.telemetry import StepClock
 from vesselbench.training.trackers import Trackers
 from vesselbench.types import Scores
@@ -29,12 +32,12 @@ from vesselbench.watch import Watch
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 
 
-def open_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path) -> RunDir:
+def open_run(recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catalogue, runs: Path) -> RunDir:
     """A new run folder, made by rank 0 and known to all."""
-    return RunDir(Path(distributed.on_first(partial(_make_run, recipe, dataset, catalogue, runs))))
+    return RunDir(Path(distributed.on_first(partial(_make_run, recipe, budget, dataset, catalogue, runs))))
 
 
-def _make_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path) -> str:
+def _make_run(recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catalogue, runs: Path) -> str:
     run = RunDir.new(runs, recipe.name)
     write_text(run.config, dump_recipe(recipe))
     run.write_split(dataset.split)
@@ -48,7 +51,8 @@ def _make_run(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, runs: Path
         versions=versions(),
         plugins=[f"{plugin.name} ({plugin.distribution} {plugin.version})" for plugin in catalogue.plugins],
         seed=recipe.train.seed,
-        steps=recipe.train.steps,
+        steps=budget.steps,
+        budget=budget.words(),
         batch_size=recipe.train.batch_size,
         precision=recipe.train.precision,
         task={"targets": list(dataset.task.targets), "channels": dataset.task.channels},
@@ -68,17 +72,24 @@ def describe(engine: Engine, recipe: Recipe, dataset: Dataset, catalogue: Catalo
     total, trainable = (sum(part[index] for part in parts.values()) for index in (0, 1))
     watch.line(f"run {run.path}")
     images = len({sample.image for sample in dataset.of("train")}) if engine.feed.by_image else None
-    for text in accounting(recipe.train, dataset.counts(), distributed.world(), images):
+    train = recipe.train
+    for text in accounting(train, dataset.counts(), distributed.world(), images, engine.budget.steps):
         watch.line(text)
     for part, (count, learned) in parts.items():
         watch.line(f"parameters of {part}: {count:,}, trainable {learned:,}")
     watch.line(f"parameters in all: {total:,}, trainable {trainable:,} ({trainable / total:.2%})")
+    for text in optimizer_lines(engine.optimizer, train, engine.budget.words()):
+        watch.line(text)
     held = distributed.gather_rows([engine.local_parameter_bytes()])
     watch.line(f"ZeRO stage {engine.stage} on {engine.device}; bytes of parameters per rank: {held}")
+    for text in [*arithmetic_lines(train.precision, engine.arithmetic), *offload_lines(train, engine.device)]:
+        watch.line(text)
     facts = {
         "zero_stage": engine.stage,
         "world": distributed.world(),
         "device": str(engine.device),
+        "precision": engine.arithmetic,
+        "optimizer": recipe.train.optimizer,
         "parameters": {"total": total, "trainable": trainable, "parts": parts},
         "parameter_bytes_per_rank": held,
         "base_weights": engine.base_weights,

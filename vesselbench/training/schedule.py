@@ -1,4 +1,4 @@
-"""The learning rate's course over the optimizer steps."""
+"""The learning rate's course over a training."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from vesselbench.config import TrainConfig
 POLY_POWER = 0.9
 
 
-def learning_rate_factor(train: TrainConfig, step: int) -> float:
-    """Factor of ``train.lr`` used by optimizer step `step` (0 is the first), in (0, 1].
+def course(train: TrainConfig, done: float, warmup: float) -> float:
+    """Factor of ``train.lr`` when the share `done` of the training is over, the share `warmup` being the warm-up.
 
-    Linear warm-up over ``warmup * steps`` steps, then cosine (Loshchilov & Hutter 2017, eq. 5, one period), poly
-    ``(1 - t) ** 0.9`` (Chen et al. 2017, DeepLab) or constant.
+    Linear warm-up, then cosine (Loshchilov & Hutter 2017, eq. 5, one period), poly ``(1 - t) ** 0.9`` (Chen et al.
+    2017, DeepLab) or constant.
     """
-    warm = round(train.warmup * train.steps)
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    done = min((step - warm) / max(1, train.steps - warm), 1.0)
+    if done < warmup:
+        return done / warmup
+    rest = min((done - warmup) / (1 - warmup), 1.0)
     if train.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * done))
+        return 0.5 * (1 + math.cos(math.pi * rest))
     if train.schedule == "poly":
-        return float((1 - done) ** POLY_POWER)
+        return float((1 - rest) ** POLY_POWER)
     return 1.0
 
 

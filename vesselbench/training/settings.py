@@ -9,25 +9,29 @@ import torch
 
 from vesselbench.config import TrainConfig
 from vesselbench.data.loader import accumulation
-from vesselbench.errors import UserError
+from vesselbench.precision import Arithmetic
 from vesselbench.recipes import merge
-from vesselbench.sharding import whole_shape
 
-NO_DECAY = (torch.nn.Embedding,)
 GPU_BUCKET = 50_000_000
 CPU_BUCKET = 1_000_000
 
 
 def deepspeed_settings(
-    train: TrainConfig, stage: int, micro: int, accumulation: int, device: torch.device
+    train: TrainConfig,
+    stage: int,
+    micro: int,
+    accumulation: int,
+    device: torch.device,
+    arithmetic: Arithmetic | None = None,
 ) -> dict[str, Any]:
-    """The DeepSpeed JSON of a run; ``train.deepspeed`` is merged last.
+    """The DeepSpeed JSON of a run; ``train.deepspeed`` is merged last. `arithmetic`: the model's, ``train.precision``.
 
     On CPU nothing persists unpartitioned (threshold 0): at tiny sizes the default would keep every tensor whole on
     every rank, and gathering is faster there than the bookkeeping of persistent tensors (measured).
     """
     cuda = device.type == "cuda"
     bucket = GPU_BUCKET if cuda else CPU_BUCKET
+    arithmetic = arithmetic or train.precision
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": micro,
         "gradient_accumulation_steps": accumulation,
@@ -36,7 +40,8 @@ def deepspeed_settings(
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 10**9,
         "wall_clock_breakdown": False,
-        "bf16": {"enabled": train.precision == "bf16"},
+        "bf16": {"enabled": arithmetic == "bf16"},
+        "torch_autocast": {"enabled": arithmetic == "autocast", "dtype": "bfloat16"},
         "zero_optimization": {
             "stage": stage,
             "overlap_comm": cuda,
@@ -45,43 +50,53 @@ def deepspeed_settings(
             "stage3_prefetch_bucket_size": bucket,
             "stage3_param_persistence_threshold": 100_000 if cuda else 0,
             "stage3_gather_16bit_weights_on_model_save": False,
+            **_offloaded(train, cuda),
         },
     }
     return merge(settings, train.deepspeed)
 
 
-def param_groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: matrices and kernels with decay; biases, norms and embeddings without.
-
-    Raises UserError when nothing is trainable.
-    """
-    embedded = {id(p) for part in module.modules() if isinstance(part, NO_DECAY) for p in part.parameters()}
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    if not trainable:
-        raise UserError("no parameter of the model is trainable", "change the model's freeze settings")
-    plain = [p for p in trainable if len(whole_shape(p)) > 1 and id(p) not in embedded]
-    bare = [p for p in trainable if len(whole_shape(p)) <= 1 or id(p) in embedded]
-    groups = [{"params": plain, "weight_decay": weight_decay}, {"params": bare, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+def _offloaded(train: TrainConfig, cuda: bool) -> dict[str, Any]:
+    wanted, files = train.offload, {}
+    if train.offload.folder is not None:
+        files = {"nvme_path": str(train.offload.folder)}
+    return {
+        key: {"device": store, "pin_memory": cuda, **(files if store == "nvme" else {})}
+        for key, store in (("offload_optimizer", wanted.optimizer), ("offload_param", wanted.parameters))
+        if store != "none"
+    }
 
 
-def make_optimizer(groups: list[dict[str, Any]], train: TrainConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) over the given groups, plain torch: no operator is compiled."""
-    return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay)
+def offload_lines(train: TrainConfig, device: torch.device) -> list[str]:
+    """What ``train.offload`` does here, in words."""
+    wanted = {"optimizer state": train.offload.optimizer, "weights": train.offload.parameters}
+    moved = [f"{what} to {store}" for what, store in wanted.items() if store != "none"]
+    if not moved:
+        return []
+    if device.type == "cpu" and "nvme" not in wanted.values():
+        return ["train.offload to cpu changes nothing: without a GPU everything is in the host's memory already"]
+    return [f"offload: {', '.join(moved)}"]
 
 
 def accounting(
-    train: TrainConfig, counts: Mapping[str, tuple[int, int]], world: int, images: int | None = None
+    train: TrainConfig,
+    counts: Mapping[str, tuple[int, int]],
+    world: int,
+    images: int | None = None,
+    steps: int | None = None,
 ) -> list[str]:
     """What will be done, before the first step, in words that cannot be mixed up.
 
-    `counts` holds (samples, groups) per set; `images` is given when the samples of an image are drawn at once.
+    `counts` holds (samples, groups) per set; `images` is given when the samples of an image are drawn at once; `steps`
+    is what ``train.epochs`` or ``train.samples`` come to.
     """
     unit = "samples" if images is None else "images"
     micro, accumulated = accumulation(train, world)
-    seen = train.steps * train.batch_size
-    return [
-        "samples: " + ", ".join(f"{name} {size} of {groups} groups" for name, (size, groups) in counts.items()),
-        f"{train.steps} optimizer steps x {train.batch_size} {unit} ({world} processes x {micro} per micro-batch "
-        f"x {accumulated} accumulated) = {seen} {unit}, {seen / (images or counts['train'][0]):.1f} epochs",
-    ]
+    each = f"{train.batch_size} {unit} ({world} processes x {micro} per micro-batch x {accumulated} accumulated)"
+    steps = steps or train.steps
+    lines = ["samples: " + ", ".join(f"{name} {size} of {groups} groups" for name, (size, groups) in counts.items())]
+    if steps is None:
+        return [*lines, f"optimizer steps x {each}, for {train.minutes:g} minutes of training steps"]
+    seen = steps * train.batch_size
+    epochs = seen / (images or counts["train"][0])
+    return [*lines, f"{steps} optimizer steps x {each} = {seen} {unit}, {epochs:.1f} epochs"]

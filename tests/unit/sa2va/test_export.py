@@ -125,7 +125,7 @@ def tune(base: Path, make_config: Any) -> Callable[..., tuple[Sa2VAModule, Sa2VA
 def _predictor(recipe: Recipe, catalogue: Any) -> Predictor:
     module = build_model(recipe, TASK, catalogue).eval()
     plugin, config = model_settings(recipe, catalogue)
-    return Predictor(module, plugin.collator(config, TASK), torch.device("cpu"), torch.float32, "")
+    return Predictor(module, plugin.collator(config, TASK), torch.device("cpu"), "fp32", "")
 
 
 def _weights(folder: Path) -> dict[str, dict[str, torch.Tensor]]:

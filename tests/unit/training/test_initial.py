@@ -12,7 +12,7 @@ from vesselbench.recipes import validate_recipe
 from vesselbench.training import initial
 from vesselbench.training.engine import Engine, import_deepspeed
 from vesselbench.training.memory import LARGE
-from vesselbench.training.settings import param_groups
+from vesselbench.training.optimizer import param_groups
 
 
 def recipe(catalogue, model: dict, **train: object):
@@ -57,7 +57,7 @@ def test_sharded_without_base_weights_is_refused(model, catalogue, dataset, devi
 
 def sizes_by_decay(engine: Engine) -> list[tuple[float, int]]:
     """Weight decay and parameters of each group that the optimizer was given."""
-    groups = param_groups(engine.module, 0.01)
+    groups = param_groups(engine.module, TrainConfig(weight_decay=0.01))
     return [(g["weight_decay"], sum(sharding.whole_numel(p) for p in g["params"])) for g in groups]
 
 

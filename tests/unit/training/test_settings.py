@@ -2,38 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from vesselbench import UserError
 from vesselbench.config import TrainConfig
-from vesselbench.training.settings import accounting, deepspeed_settings, make_optimizer, param_groups
+from vesselbench.training.settings import accounting, deepspeed_settings, offload_lines
 
 CPU = torch.device("cpu")
-
-
-def a_model() -> torch.nn.Module:
-    return torch.nn.Sequential(torch.nn.Embedding(5, 8), torch.nn.Linear(8, 8), torch.nn.LayerNorm(8))
-
-
-def test_norms_biases_and_embeddings_get_no_decay():
-    model = a_model()
-    groups = param_groups(model, 0.1)
-    decayed = [p for group in groups if group["weight_decay"] for p in group["params"]]
-    assert [tuple(p.shape) for p in decayed] == [(8, 8)]
-    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
-
-
-def test_frozen_parameters_reach_no_optimizer():
-    model = a_model()
-    model[0].requires_grad_(False)
-    optimizer = make_optimizer(param_groups(model, 0.1), TrainConfig())
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    assert id(model[0].weight) not in held
-    assert len(held) == 4
-
-
-def test_a_model_with_nothing_to_train_is_refused():
-    with pytest.raises(UserError, match="trainable"):
-        param_groups(a_model().requires_grad_(False), 0.1)
 
 
 def test_raw_deepspeed_settings_are_merged_last():
@@ -52,3 +26,42 @@ def test_accounting_keeps_steps_samples_and_micro_batches_apart():
         "459 optimizer steps x 32 samples (4 processes x 1 per micro-batch x 8 accumulated) "
         "= 14688 samples, 12.0 epochs"
     )
+
+
+def test_accounting_says_what_epochs_come_to_and_that_a_clock_has_no_steps():
+    counts = {"train": (30, 5)}
+    assert "23 optimizer steps" in accounting(TrainConfig(epochs=3), counts, 1, steps=23)[1]
+    assert accounting(TrainConfig(minutes=2.5), counts, 1)[1].endswith("for 2.5 minutes of training steps")
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "enabled"), [("fp32", (False, False)), ("bf16", (True, False)), ("autocast", (False, True))]
+)
+def test_an_arithmetic_is_one_switch_of_deepspeed(arithmetic, enabled):
+    settings = deepspeed_settings(TrainConfig(), 3, 1, 1, CPU, arithmetic)
+    assert (settings["bf16"]["enabled"], settings["torch_autocast"]["enabled"]) == enabled
+
+
+def test_offload_becomes_deepspeeds_and_is_said_to_change_nothing_without_a_gpu(tmp_path):
+    train = TrainConfig(offload={"optimizer": "nvme", "parameters": "cpu", "folder": tmp_path})
+    zero = deepspeed_settings(train, 3, 1, 1, torch.device("cuda"))["zero_optimization"]
+    assert zero["offload_optimizer"] == {"device": "nvme", "pin_memory": True, "nvme_path": str(tmp_path)}
+    assert zero["offload_param"] == {"device": "cpu", "pin_memory": True}
+    assert offload_lines(train, CPU) == ["offload: optimizer state to nvme, weights to cpu"]
+    assert "changes nothing" in offload_lines(TrainConfig(offload={"optimizer": "cpu"}), CPU)[0]
+    assert offload_lines(TrainConfig(), CPU) == []
+
+
+@pytest.mark.parametrize(
+    ("offload", "stage", "needed"),
+    [({"optimizer": "cpu"}, 0, 1), ({"parameters": "cpu"}, 2, 3), ({"optimizer": "nvme", "folder": "x"}, 2, 3)],
+)
+def test_offload_that_the_stage_would_ignore_is_refused(offload, stage, needed):
+    with pytest.raises(ValidationError, match=f"train.zero_stage={needed}"):
+        TrainConfig(offload=offload, zero_stage=stage)
+    assert TrainConfig(offload=offload, zero_stage=needed).least_stage == needed
+
+
+def test_offload_to_files_needs_a_folder():
+    with pytest.raises(ValidationError, match=r"train\.offload\.folder"):
+        TrainConfig(offload={"optimizer": "nvme"})
