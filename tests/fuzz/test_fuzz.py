@@ -40,4 +40,4 @@ def test_nothing_takes_a_check_down(kind: str, tmp_path: Path) -> None:
     assert EXPECTED[kind] <= set(found["codes"]), "the mutations no longer reach what they are for"
     assert found["usable"] > found["cases"] // 10, "hardly a case gets past the first check"
     assert found["mended"] > found["cases"] // 20, "hardly a case is mended"
-    assert kind == "images" or found["converted"] > 0, "no case is converted"
+    assert found["converted"] > found["cases"] // 20, "hardly a case is converted"

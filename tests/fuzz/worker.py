@@ -40,6 +40,7 @@ from vesselbench.plugins import load_catalogue
 BYTES = 1 << 30
 HANGING = 60.0  # seconds by the clock, on however loaded a machine; the limit of 10 is one of processor time
 CATALOGUE = load_catalogue()
+FORMS = ("coco", "sa2va", "labelme", "pairs")
 FOUND: dict[str, Any] = {"cases": 0, "slowest": 0.0, "codes": set(), "usable": 0, "mended": 0, "converted": 0}
 
 
@@ -69,12 +70,13 @@ def examine(root: Path, config: DataConfig) -> None:
         FOUND["mended"] += 1
     except UserError:
         pass
-    try:
-        if config.format != "pairs":
-            convert_data(config, CATALOGUE, root.with_name("converted"), "coco")
+    for source in (config, config.model_copy(update={"root": copy})):
+        try:
+            form = FORMS[FOUND["cases"] % len(FORMS)]
+            convert_data(source, CATALOGUE, root.with_name(f"converted-{source is config}"), form)
             FOUND["converted"] += 1
-    except UserError:
-        pass
+        except UserError:
+            pass
     try:
         for sample in read_samples(config, CATALOGUE):
             load_example(sample)

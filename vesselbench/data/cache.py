@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesselbench.config import DataConfig
+from vesselbench.data.folders import user_cache
 from vesselbench.data.masks import decode
 from vesselbench.data.read import load_example
 from vesselbench.rundir import file_sha256
@@ -150,8 +151,8 @@ def open_cache(config: DataConfig) -> MaskCache | None:
 
 
 def user_folder() -> Path:
-    """``vesselbench/masks`` below $XDG_CACHE_HOME, else below ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vesselbench" / "masks"
+    """``masks`` in the user's cache folder."""
+    return user_cache() / "masks"
 
 
 def load_with(cache: MaskCache | None, sample: Sample) -> Example:

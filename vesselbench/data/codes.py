@@ -32,7 +32,8 @@ _FILES = {
     "image-without-annotation": Rule("error", "an image has no annotation file or mask"),
     "annotation-without-image": Rule("error", "an annotation file or mask has no image"),
     "image-not-listed": Rule("warning", "an image lies in the folder but in no annotation file"),
-    "group-not-found": Rule("error", "the expression data.group finds nothing in a path"),
+    "group-not-found": Rule("error", "data.group finds nothing in a path, or data.groups names no group for a sample"),
+    "table-unfit": Rule("error", "a row of a CSV file (data.groups, data.split.file) does not fit the data set"),
 }
 _RECORDS = {
     "wrong-kind": Rule("error", "a value is of another kind than it must be (text for a number, say)"),

@@ -82,24 +82,23 @@ def image_size(path: Path) -> Size:
 
 
 def upright_size(image: Image.Image, path: Path) -> Size:
-    """(H, W) of an opened image after its EXIF orientation; UserError when the file or its EXIF data is damaged.
-
-    A PNG may carry EXIF data behind its pixels: one without any in its header is decoded to look there.
-    """
+    """(H, W) of an opened image after its EXIF orientation; UserError as `orientation_of`."""
     width, height = image.size
+    return (width, height) if orientation_of(image, path) in _TURNED else (height, width)
+
+
+def orientation_of(image: Image.Image, path: Path) -> int:
+    """EXIF orientation of an opened image: 1 is upright, 2 to 8 are turned or mirrored.
+
+    A PNG may carry EXIF data behind its pixels: one without any in its header is decoded to look there. UserError when
+    the file is cut short, or its EXIF data are damaged.
+    """
     try:
         with _quiet():
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
+            orientation = image.getexif().get(_ORIENTATION, 1)
     except _BROKEN as error:
         _refuse_damaged_pixels(image, path)
         raise Fault("truncated-image", "", f"{path} has damaged EXIF data: {error}", "save it again as PNG") from None
-    return (width, height) if turned else (height, width)
-
-
-def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation of an opened image that `read_image` takes: 1 is upright, 2 to 8 are turned or mirrored."""
-    with _quiet():
-        orientation = image.getexif().get(_ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
 
 

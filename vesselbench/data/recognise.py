@@ -19,7 +19,13 @@ _MOST_LOOKED_INTO = 40
 _END = 1 << 16  # bytes read at either end of a JSON file
 _SLICES = (".nii", ".nii.gz", ".dcm")
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos", "jpegimages", "frames")
-_MASK_FOLDERS = ("masks", "mask", "labels", "label", "gt", "groundtruth", "ground_truth", "manual", "1st_manual")
+_MASK_FOLDERS = ("masks", "1st_manual", "manual", "labels", "label", "gt", "groundtruth", "ground_truth", "mask")
+"""In this order: DRIVE's `mask` beside `1st_manual` is the field of view."""
+_BESIDE = {
+    "fov": ("fov", "fovs", "fov_mask", "fov_masks", "field_of_view", "mask"),
+    "observer2": ("observer2", "masks_observer2", "2nd_manual", "manual2"),
+}
+"""Option of pairs -> folders of further masks."""
 
 
 @dataclass(frozen=True)
@@ -168,23 +174,46 @@ def _labelme(example: str, contents: _Contents) -> dict[str, Any]:
 
 
 def _pairs(contents: _Contents) -> Recognised | None:
-    """Two folders of customary names whose files pair up, by equal stems or by one pattern."""
+    """Two folders of customary names whose files pair up, by equal stems or by one pattern; and what lies beside them:
+    fields of view, a second observer."""
     by_name = {folder.lower(): folder for folder in contents.images}
     images = next((by_name[name] for name in _IMAGE_FOLDERS if name in by_name), None)
     masks = next((by_name[name] for name in _MASK_FOLDERS if name in by_name), None)
     if images is None or masks is None:
         return None
-    stems = {Path(name).stem for name in contents.images[images]}
-    names = contents.images[masks]
-    if stems & {Path(name).stem for name in names}:
-        return Recognised(
-            "pairs", {"images": images, "masks": masks}, f"{images} and {masks} hold files of equal stems"
-        )
+    stems = {Path(name).stem: name for name in contents.images[images]}
+    found = _partner(masks, contents.images[masks], stems)
+    if found is None:
+        return None
+    place, after = found
+    options, told = {"images": images, "masks": place}, [f"{images} and {masks} hold files of equal stems"]
+    if after:
+        told = [f"{masks}/{after[0]} is named after {images}/{after[1]}"]
+    for option, names in _BESIDE.items():
+        folder = next((by_name[name] for name in names if name in by_name and by_name[name] != masks), None)
+        further = _partner(folder, contents.images[folder], stems) if folder is not None else None
+        if folder is not None and further is not None:
+            options[option] = further[0]
+            told.append(f"{folder} as data.options.{option}")
+    return Recognised("pairs", _one_way(options, contents, images), ", ".join(told))
+
+
+def _partner(folder: str, names: list[str], stems: dict[str, str]) -> tuple[str, tuple[str, str] | None] | None:
+    """Where masks of images with these stems (stem -> file) lie: the folder, or a pattern and the mask and image that
+    it was told by. None when no name holds a stem."""
+    if any(Path(name).stem in stems for name in names):
+        return folder, None
     first = next((name for name in names if any(stem in name for stem in stems)), None)
     if first is None:
         return None
     stem = max((stem for stem in stems if stem in first), key=len)
     before, after = first.split(stem, 1)
-    suffix = Path(next(name for name in contents.images[images] if Path(name).stem == stem)).suffix
-    options = {"images": f"{images}/{{stem}}{suffix}", "masks": f"{masks}/{before}{{stem}}{after}"}
-    return Recognised("pairs", options, f"{masks}/{first} is named after {images}/{stem}{suffix}")
+    return f"{folder}/{before}{{stem}}{after}", (first, stems[stem])
+
+
+def _one_way(options: dict[str, str], contents: _Contents, images: str) -> dict[str, Any]:
+    """A pattern cuts its stems short of sub-folders and endings, so the images are then named by a pattern, too."""
+    if not any("{stem}" in place for place in options.values()):
+        return dict(options)
+    suffixes = {Path(name).suffix for name in contents.images[images]}
+    return {**options, "images": f"{images}/{{stem}}{suffixes.pop()}" if len(suffixes) == 1 else images}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from vesselbench.data.findings import Fault, Finding, Place, collecting, each, w
 from vesselbench.data.images import SUFFIXES, image_size
 from vesselbench.data.masks import examine_reach, refuse_swapped
 from vesselbench.data.read import files_of, is_file, open_source
-from vesselbench.data.splitting.groups import group_expression, group_of
+from vesselbench.data.splitting.columns import Row, read_rows
+from vesselbench.data.splitting.groups import KEYS, advice, group_expression, group_of, groups_of_rows
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
 from vesselbench.types import Polygons, Rle, Sample, Size
@@ -26,25 +28,35 @@ class Survey:
     root: Path
     samples: tuple[Sample, ...]
     findings: tuple[Finding, ...]
+    advice: str = ""
+    """What to say of groups that nobody named, see `vesselbench.data.splitting.groups.advice`."""
 
     @property
     def damaged(self) -> frozenset[str]:
         """Ids of samples (or of their images) that lost a shape or record to an error: an empty mask is no negative."""
         return frozenset(f.sample for f in self.findings if f.severity == "error" and f.sample)
 
+    @property
+    def uncertain(self) -> frozenset[str]:
+        """Annotation files with an error that belongs to no known image: what was lost may be any image's."""
+        return frozenset(f.file for f in self.findings if f.severity == "error" and f.index and not f.sample)
+
 
 def take_survey(config: DataConfig, catalogue: Catalogue, annotations_only: bool = False) -> Survey:
     """Read everything that `config` names. With `annotations_only` no image need be there, and none is looked for.
 
     Raises UserError only for what is no fault of the data: an unknown format, a missing folder, a malformed
-    ``data.group``. A format that raises a UserError of its own ends the reading with one finding, ``refused``.
+    ``data.group``, a file ``data.groups`` that is no table of groups. A format that raises a UserError of its own ends
+    the reading with one finding, ``refused``.
     """
     expression = group_expression(config.group)
+    rows = None if config.groups is None else read_rows(config.groups, "group", KEYS)
     try:
         source = open_source(config, catalogue)
     except Fault as fault:  # of a format that has to read its files before it can say where the samples lie
         return Survey(config.root or Path(), (), (fault.finding(),))
     samples: list[Sample] = []
+    said = ""
     with collecting() as findings:
         for sample in source.read():  # one at a time: what was read before a refusal stands
             samples.append(sample)
@@ -54,16 +66,33 @@ def take_survey(config: DataConfig, catalogue: Catalogue, annotations_only: bool
             raise Fault("no-samples", "", f"no samples in {source.root} (format {config.format!r})", cure)
         mentioned = {path for sample in samples for path in files_of(sample)}
         samples = list(_unlike(samples))
+        if rows is not None and config.groups is not None:
+            samples = list(_of_rows(samples, config.groups, rows, source.root))
         if not annotations_only:
             samples = list(_present(samples, source.root))
-            grouped: list[Sample] = []
-            for sample in samples:
-                with each(_below(sample.image, source.root), sample.id):
-                    grouped.append(replace(sample, group=group_of(sample, source.root, expression)))
-            samples = list(_compared(grouped))
+            said = advice(samples, source.root, config)
+            if rows is None:
+                samples = list(_by_path(samples, source.root, expression))
+            samples = list(_compared(samples))
             _report_unlisted(samples, source.root, mentioned, {finding.file for finding in findings + later})
     kept = [finding for finding in findings + later if finding.code not in source.meant]
-    return Survey(source.root, tuple(samples), tuple(kept))
+    return Survey(source.root, tuple(samples), tuple(kept), said)
+
+
+def _of_rows(samples: Sequence[Sample], path: Path, rows: Sequence[Row], root: Path) -> Iterator[Sample]:
+    groups = groups_of_rows(samples, path, rows)
+    for sample in samples:
+        place = _below(sample.image, root)
+        with each(place, sample.id):
+            if sample.id not in groups:
+                raise Fault("group-not-found", place, f"{path} names no group for it", "add a row for it")
+            yield replace(sample, group=groups[sample.id])
+
+
+def _by_path(samples: Iterable[Sample], root: Path, expression: re.Pattern[str] | None) -> Iterator[Sample]:
+    for sample in samples:
+        with each(_below(sample.image, root), sample.id):
+            yield replace(sample, group=group_of(sample, root, expression))
 
 
 def _unlike(samples: Iterable[Sample]) -> Iterator[Sample]:

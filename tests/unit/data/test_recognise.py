@@ -104,3 +104,33 @@ def test_what_was_seen_is_said_when_nothing_fits(tmp_path: Path, save_image: Sav
 )
 def test_real_data_sets_are_recognised(folder: str, expected: str) -> None:
     assert recognise(SHARED / folder).format == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "options"),
+    [
+        (["images/a.png", "masks/a.png", "fov/a.png"], {"images": "images", "masks": "masks", "fov": "fov"}),
+        (
+            ["images/01L.jpg", "masks/01L_1stHO.png", "masks_observer2/01L_2ndHO.png", "fov/01L.gif"],
+            {
+                "images": "images/{stem}.jpg",
+                "masks": "masks/{stem}_1stHO.png",
+                "fov": "fov",
+                "observer2": "masks_observer2/{stem}_2ndHO.png",
+            },
+        ),
+        (
+            ["images/a.png", "1st_manual/a.png", "mask/a.png"],
+            {"images": "images", "masks": "1st_manual", "fov": "mask"},
+        ),
+        (["images/a.png", "mask/a.png", "fov/b.png"], {"images": "images", "masks": "mask"}),
+    ],
+)
+def test_fields_of_view_and_second_observers_beside_the_masks_are_recognised(
+    tmp_path: Path, save_image: SaveImage, images: list[str], options: dict[str, str]
+) -> None:
+    for name in images:
+        save_image(tmp_path / name)
+    found = recognise(tmp_path)
+    assert (found.format, found.options) == ("pairs", options)
+    assert all(f"data.options.{option}" in found.reason for option in options.keys() - {"images", "masks"})

@@ -177,3 +177,38 @@ def test_arcades_real_files_are_read_without_their_images_and_their_equal_ids_fo
         ("duplicate-annotation-id", "train.json"): 560,
         ("self-crossing", "train.json"): 2,
     }
+
+
+def test_groups_of_a_table_are_read_and_its_misfits_are_findings(folder: Path, catalogue: Catalogue) -> None:
+    record = document(6)
+    record["annotations"][5]["segmentation"] = [[5, 5]]
+    (folder / "annotations.json").write_text(json.dumps(record))
+    (folder / "5.png").unlink()
+    table = folder / "groups.csv"
+    config = DataConfig(format="coco", root=folder, groups=table)
+    rows = ["0.png,a", "1.png,a", "2.png,b", "3.png,b", "4.png,c", "5.png,c"]
+    table.write_text("\n".join(["file,group", *rows]))
+    taken = take_survey(config, catalogue)
+    assert [sample.group for sample in taken.samples] == ["a", "a", "b", "b", "c"]
+    assert {finding.code for finding in taken.findings} == {"too-few-points", "missing-file"}  # its row is no misfit
+    table.write_text("\n".join(["file,group", *rows[1:4], "9.png,c", "1.png,z", "4.png,", "5.png,c"]))
+    taken = take_survey(config, catalogue)
+    found = [(f.index, f.sample) for f in taken.findings if f.code in ("table-unfit", "group-not-found")]
+    assert found == [("line 5", ""), ("line 6", ""), ("line 7", ""), ("", "0"), ("", "4")]
+    assert [sample.id for sample in taken.samples] == ["1", "2", "3"]
+    table.write_text("file,patient\n0.png,a\n")
+    with pytest.raises(UserError, match="has no column 'group'"):
+        take_survey(config, catalogue)
+
+
+def test_a_proposal_of_groups_is_said_unless_they_are_known(
+    tmp_path: Path, save_image: SaveImage, catalogue: Catalogue
+) -> None:
+    record = document(8)
+    for number, image in enumerate(record["images"]):
+        image["file_name"] = f"p{number // 2}_{number % 2}.png"
+        save_image(tmp_path / image["file_name"], (32, 32), number)
+    (tmp_path / "annotations.json").write_text(json.dumps(record))
+    config = DataConfig(format="coco", root=tmp_path)
+    assert "set data.group='(?:^|/)([^/\\d]*\\d+)[^/]*$' (4 groups)" in take_survey(config, catalogue).advice
+    assert take_survey(config.model_copy(update={"group": r"(p\d)"}), catalogue).advice == ""

@@ -38,6 +38,8 @@ class Check:
     negatives: int
     opened: bool = True
     """Whether images were looked at."""
+    advice: str = ""
+    """What to say of groups that nobody named; empty where they are known."""
 
     @property
     def failed(self) -> bool:
@@ -49,7 +51,7 @@ class Check:
         if not self.opened:
             return f"{len(self.samples)} samples; no image was opened"
         groups = len({sample.group for sample in self.samples})
-        said = f"{groups} groups" if groups < self.images else "no groups (data.group names the patients)"
+        said = f"no groups: {self.advice}" if self.advice else f"{groups} group{'s' * (groups != 1)}"
         return f"{self.images} images, {len(self.samples)} usable samples, {self.negatives} empty masks, {said}"
 
 
@@ -59,6 +61,7 @@ class _Walk:
 
     root: Path
     damaged: Collection[str] = ()
+    uncertain: Collection[str] = ()
     findings: list[Finding] = field(default_factory=list)
     usable: list[Sample] = field(default_factory=list)
     images: list[ImageFacts] = field(default_factory=list)
@@ -71,6 +74,15 @@ class _Walk:
             finding = replace(finding, file=place.file, index=place.index)
         file, reason = (text.removeprefix(f"{self.root}/") for text in (finding.file, finding.reason))
         self.findings.append(replace(finding, file=file, reason=reason))
+
+    def is_damaged(self, sample: Sample) -> bool:
+        """Whether a shape of it was lost to an error, or, where it has none, may have been.
+
+        Findings name the sample, or its image where the target was not known yet, or the file alone.
+        """
+        if sample.id in self.damaged or sample.id.removesuffix(f":{sample.target}") in self.damaged:
+            return True
+        return sample.mask == () and Place.of(sample.origin).file in self.uncertain
 
 
 def check_data(
@@ -90,10 +102,10 @@ def check_data(
     if annotations_only:
         findings = [finding for sample in survey.samples for finding in _shapes_alone(sample)]
         return replace(_concluded(survey, survey.samples, findings), opened=False)
-    walk = _walk(survey.samples, survey.root, survey.damaged, progress)
+    walk = _walk(survey.samples, survey.root, survey, progress)
     findings = walk.findings + list(_whole_set(walk, len(walk.usable) == len(survey.samples)))
     if grids_of is not None:
-        findings += thin_structures([s for s in walk.usable if not _is_damaged(s, survey.damaged)], grids_of)
+        findings += thin_structures([sample for sample in walk.usable if not walk.is_damaged(sample)], grids_of)
     return _concluded(survey, tuple(walk.usable), findings, sum(not mask.foreground for mask in walk.masks))
 
 
@@ -101,17 +113,18 @@ def check_samples(
     samples: Sequence[Sample], root: Path | None = None, progress: Progress | None = None
 ) -> list[Finding]:
     """The same for samples at hand; `root`: the folder that file names are shown below."""
-    walk = _walk(samples, root or Path(), (), progress)
+    walk = _walk(samples, root or Path(), None, progress)
     return walk.findings + list(_whole_set(walk, len(walk.usable) == len(samples)))
 
 
 def _concluded(survey: Survey, usable: tuple[Sample, ...], findings: list[Finding], negatives: int = 0) -> Check:
     images = len({sample.image for sample in survey.samples})
-    return Check(survey.root, usable, survey.samples, survey.findings + tuple(findings), images, negatives)
+    found = survey.findings + tuple(findings)
+    return Check(survey.root, usable, survey.samples, found, images, negatives, advice=survey.advice)
 
 
-def _walk(samples: Sequence[Sample], root: Path, damaged: Collection[str], progress: Progress | None) -> _Walk:
-    walk = _Walk(root, damaged)
+def _walk(samples: Sequence[Sample], root: Path, survey: Survey | None, progress: Progress | None) -> _Walk:
+    walk = _Walk(root) if survey is None else _Walk(root, survey.damaged, survey.uncertain)
     by_image: dict[Path, list[Sample]] = {}
     for sample in samples:
         by_image.setdefault(sample.image, []).append(sample)
@@ -143,16 +156,11 @@ def _examine_sample(sample: Sample, image: ExaminedImage, walk: _Walk) -> None:
     example = Example(sample, image.pixels, *planes)
     walk.usable.append(sample)
     walk.findings += examine_shapes(sample, size)
-    if _is_damaged(sample, walk.damaged):
+    if walk.is_damaged(sample):
         return  # a shape was lost to an error: what is left says nothing about the sample
     walk.findings += examine_mask(example)
     if facts := facts_of(example):
         walk.masks.append(facts)
-
-
-def _is_damaged(sample: Sample, damaged: Collection[str]) -> bool:
-    """Findings name the sample, or its image where the target was not known yet."""
-    return sample.id in damaged or sample.id.removesuffix(f":{sample.target}") in damaged
 
 
 def _whole_set(walk: _Walk, complete: bool) -> Iterator[Finding]:

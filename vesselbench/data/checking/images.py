@@ -43,7 +43,7 @@ def examine_image(path: Path, place: Place, sample: str) -> ExaminedImage:
     pixels = read_image(path)  # first: it refuses what is damaged
     with open_image(path) as image:
         mode, bands = image.mode, image.getbands()
-        orientation = orientation_of(image)
+        orientation = orientation_of(image, path)
     results: list[Finding] = []
     if orientation in range(2, 9):
         reason = f"EXIF orientation {orientation}: it is turned or mirrored before its annotation is laid over it"

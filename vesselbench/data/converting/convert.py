@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from vesselbench.data.converting.pairs import write_pairs
 from vesselbench.data.converting.scene import IMAGES, Scenes, WriteOptions, scenes_of
 from vesselbench.data.converting.writers import write_coco, write_labelme, write_sa2va
 from vesselbench.data.findings import collecting
+from vesselbench.data.folders import beside, free_folder, whole_folder
 from vesselbench.data.formats.fields import phrase_key
 from vesselbench.data.read import open_source, read_samples
 from vesselbench.errors import UserError
@@ -94,7 +93,7 @@ def convert_data(
     cannot say (see the writers).
     """
     source = open_source(config, catalogue).root
-    folder = free_folder(folder, [source] + ([config.root] if config.root else []))
+    folder = free_folder(folder, [source] + ([config.root] if config.root else []), [record_file(folder)])
     samples = read_samples(config, catalogue)
     done = write_copy(samples, own_names(samples), folder, form, options or WriteOptions(), catalogue, progress)
     write_json(record_file(folder), done.record())
@@ -119,10 +118,9 @@ def write_copy(
     if options.masks != "auto" and form not in ("arcade", "coco"):
         raise UserError(f"write.masks={options.masks} is for coco and arcade, not for {form}", "leave it out")
     scenes = scenes_of(samples, names)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     steps = len(scenes.every) + len(samples)
     tell = progress or (lambda _done, _total: None)
-    try:
+    with whole_folder(folder) as draft:
         for number, scene in enumerate(scenes.every, 1):
             file = arcade_image(scene, scenes) if form == "arcade" else f"{IMAGES}/{scene.name}"
             place_image(scene.image, draft / file, scene.redraw is not None)
@@ -134,35 +132,14 @@ def write_copy(
             _write_groups(draft / _GROUPS, scenes, form)
         copies = _read_again(config, catalogue, scenes.grouped)
         losses = measure_losses(samples, copies, names, scenes.grouped, lambda n: tell(len(scenes.every) + n, steps))
-        if folder.is_dir():
-            folder.rmdir()
-        draft.rename(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}", "choose another folder") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     redrawn = {scene.name: scene.redraw for scene in scenes.every if scene.redraw is not None}
     renamed = {} if names.hidden else _renamed(samples, losses)
     return Conversion(folder, form, reading, by_file, scenes.grouped, len(scenes.every), redrawn, renamed, losses)
 
 
-def free_folder(folder: Path, sources: Sequence[Path]) -> Path:
-    """`folder` absolute; UserError unless it is new or empty, has no record beside it, and lies beside `sources`."""
-    folder = folder.expanduser().absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not empty", "name a folder that does not exist yet")
-    if record_file(folder).exists():
-        raise UserError(f"{record_file(folder)} exists already", "name another folder, or remove it")
-    for source in sources:
-        inside, outside = folder.resolve(), source.expanduser().resolve()
-        if inside.is_relative_to(outside) or outside.is_relative_to(inside):
-            raise UserError(f"{folder} and {source} lie in one another", "name a folder beside the data set")
-    return folder
-
-
 def record_file(folder: Path) -> Path:
-    """Where the record of a copy lies: beside it, since a format may read every JSON file within."""
-    return folder.with_name(f"{folder.name}.convert.json")
+    """Where the record of a copy lies."""
+    return beside(folder, "convert.json")
 
 
 def _read_again(config: DataConfig, catalogue: Catalogue, grouped: bool) -> list[Sample]:

@@ -14,11 +14,11 @@ _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L")
 
 
 def reason_to_redraw(path: Path) -> str | None:
-    """Why the file cannot be copied as it is; None when it can. UserError for a file that is no image."""
+    """Why the file cannot be copied as it is; None when it can. UserError for a file that is no image or damaged."""
     if path.suffix.lower() not in SUFFIXES:
         return f"its name ends in {path.suffix or 'nothing'}, not as an image's"
     with open_image(path) as image:
-        if orientation_of(image) != 1:
+        if orientation_of(image, path) != 1:
             return "EXIF turns it, which other programs ignore"
     return None
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from vesselbench.config import DataConfig
 from vesselbench.data.checking.check import check_data
-from vesselbench.data.converting.convert import Conversion, Progress, free_folder, record_file, write_copy
+from vesselbench.data.converting.convert import Conversion, Progress, record_file, write_copy
 from vesselbench.data.converting.names import Names, hidden_names, own_names
 from vesselbench.data.converting.scene import WriteOptions
+from vesselbench.data.folders import beside, free_folder
 from vesselbench.data.read import open_source, read_samples
 from vesselbench.data.splitting.groups import path_below
 from vesselbench.errors import UserError
@@ -51,8 +52,8 @@ def import_data(
     Raises UserError when the check finds an error, and as `convert_data`.
     """
     source = open_source(config, catalogue).root
-    folder = free_folder(folder, [source] + ([config.root] if config.root else []))
-    mapping = folder.with_name(f"{folder.name}.mapping.csv") if pseudonymise else None
+    folder = free_folder(folder, [source] + ([config.root] if config.root else []), [record_file(folder)])
+    mapping = beside(folder, "mapping.csv") if pseudonymise else None
     if mapping is not None and mapping.exists():
         raise UserError(f"{mapping} exists already", "name another folder, or move it to a safe place")
     warnings = _refuse_faulty(config, catalogue)

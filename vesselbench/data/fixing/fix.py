@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
-import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from vesselbench.config import DataConfig
@@ -13,9 +13,10 @@ from vesselbench.data.checking.check import Check, check_data
 from vesselbench.data.findings import Finding
 from vesselbench.data.fixing.documents import Documents, mend_shapes
 from vesselbench.data.fixing.negatives import Filled, emptied, filled_in
-from vesselbench.data.fixing.record import write_record
-from vesselbench.data.fixing.rules import MENDED, Change
+from vesselbench.data.fixing.record import Fixed, records_of, write_record
+from vesselbench.data.fixing.rules import MENDED
 from vesselbench.data.fixing.sources import open_documents
+from vesselbench.data.folders import free_folder, whole_folder
 from vesselbench.data.formats.listing import place_of
 from vesselbench.data.read import files_of
 from vesselbench.errors import UserError
@@ -23,24 +24,7 @@ from vesselbench.plugins import Catalogue
 from vesselbench.types import Sample
 
 _ROUNDS = 5
-
-
-@dataclass
-class Fixed:
-    """What became of a data set. `left_out`: image file -> reason. `remaining`: findings of the copy."""
-
-    folder: Path
-    changes: list[Change] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    images: int = 0
-    remaining: tuple[Finding, ...] = ()
-
-    def summary(self) -> str:
-        """One line for a person."""
-        return (
-            f"written: {self.folder} with {self.images} images; {len(self.changes)} changes, {len(self.left_out)} left "
-            f"out: listed in {self.folder}.fix.md and, for machines, {self.folder}.fix.json"
-        )
+GROUPS = "groups.csv"
 
 
 def fix_data(config: DataConfig, check: Check, catalogue: Catalogue, folder: Path) -> Fixed:
@@ -51,40 +35,32 @@ def fix_data(config: DataConfig, check: Check, catalogue: Catalogue, folder: Pat
     Raises UserError when the folder is not empty or lies within the data set, for a format that cannot be written, for
     an annotation file that is no JSON, and for an error that leaving out images does not end.
     """
-    folder = folder.expanduser().absolute()
-    _refuse_taken(folder, check.root)
+    folder = room_for_fix(folder, check.root)
     documents = open_documents(config, check.root, check.samples)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     fixed = Fixed(folder)
-    try:
+    with whole_folder(folder, records_of(folder)) as draft:
         _write_first(documents, check, draft, fixed)
-        _leave_out_the_rest(config.model_copy(update={"root": draft}), catalogue, fixed, filled_in(check))
-        write_record(fixed, *_record_files(folder))  # first: no copy may stand without its list of changes
-        if folder.is_dir():
-            folder.rmdir()
-        draft.rename(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}", "choose another folder") from error
-    finally:
-        if draft.exists():  # it did not get its name
-            for path in _record_files(folder):
-                path.unlink(missing_ok=True)
-            shutil.rmtree(draft, ignore_errors=True)
+        bare = config.model_copy(update={"root": draft, "groups": None})
+        _leave_out_the_rest(bare, catalogue, fixed, filled_in(check))
+        if config.groups is not None:
+            fixed.groups = _write_groups(draft, check)
+        write_record(fixed)  # first: no copy may stand without its list of changes
     return fixed
 
 
-def _record_files(folder: Path) -> tuple[Path, Path]:
-    return folder.with_name(f"{folder.name}.fix.json"), folder.with_name(f"{folder.name}.fix.md")
+def room_for_fix(folder: Path, root: Path) -> Path:
+    """`folder` absolute; UserError unless a mended copy of the data set at `root` may be written there."""
+    return free_folder(folder, [root], records_of(folder))
 
 
-def _refuse_taken(folder: Path, root: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not empty", "name a folder that does not exist yet")
-    for path in _record_files(folder):
-        if path.exists():
-            raise UserError(f"{path} exists already", "name another folder, or remove it")
-    if folder.resolve().is_relative_to(root.resolve()) or root.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{folder} and {root} lie in one another", "name a folder beside the data set")
+def _write_groups(draft: Path, check: Check) -> str:
+    """A table of groups for the images of the copy: rows of others would be refused. Returns its name."""
+    groups = {place_of(sample.image, check.root).file: sample.group for sample in check.samples}
+    with (draft / GROUPS).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "group"))
+        writer.writerows(row for row in sorted(groups.items()) if (draft / row[0]).is_file())
+    return GROUPS
 
 
 def _write_first(documents: Documents, check: Check, draft: Path, fixed: Fixed) -> None:
@@ -96,8 +72,8 @@ def _write_first(documents: Documents, check: Check, draft: Path, fixed: Fixed) 
     usable = {place_of(sample.image, check.root).file for sample in check.samples}
     owners = _Owners.of(documents, check.surveyed, check.root)
     for finding in check.findings:
-        if finding.severity != "error" or finding.code in MENDED:
-            continue
+        if finding.severity != "error" or finding.code in MENDED or finding.code == "table-unfit":
+            continue  # the table of groups is written anew
         image = owners.image_of(finding)
         if image is not None:
             fixed.left_out.setdefault(image, f"{finding.code}: {finding.reason}")

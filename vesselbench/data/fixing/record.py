@@ -5,22 +5,48 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vesselbench.data.findings import by_code
-from vesselbench.data.fixing.rules import MENDED
+from vesselbench.data.findings import Finding, by_code
+from vesselbench.data.fixing.rules import MENDED, Change
+from vesselbench.data.folders import beside
 from vesselbench.rundir import write_json, write_text
-
-if TYPE_CHECKING:
-    from vesselbench.data.fixing.fix import Fixed
 
 _LONGEST = 90
 
 
-def write_record(fixed: Fixed, machine: Path, human: Path) -> None:
-    """Write the JSON (every change with file, index, before and after) and the Markdown."""
+@dataclass
+class Fixed:
+    """What became of a data set. `left_out`: image file -> reason. `remaining`: findings of the copy."""
+
+    folder: Path
+    changes: list[Change] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    images: int = 0
+    remaining: tuple[Finding, ...] = ()
+    groups: str = ""
+    """Name of the table of groups in the copy, where ``data.groups`` names one for the original."""
+
+    def summary(self) -> str:
+        """One line for a person."""
+        machine, human = records_of(self.folder)
+        table = f"; its groups: data.groups={self.folder / self.groups}" if self.groups else ""
+        return (
+            f"written: {self.folder} with {self.images} images; {len(self.changes)} changes, {len(self.left_out)} left "
+            f"out: listed in {human} and, for machines, {machine}{table}"
+        )
+
+
+def records_of(folder: Path) -> tuple[Path, Path]:
+    """Where the lists of changes of a mended copy lie: for machines, for people."""
+    return beside(folder, "fix.json"), beside(folder, "fix.md")
+
+
+def write_record(fixed: Fixed) -> None:
+    """Write the JSON (every change with file, index, before and after) and the Markdown beside the copy."""
+    machine, human = records_of(fixed.folder)
     record = {
         "rules": MENDED,
         "changes": [asdict(change) for change in fixed.changes],

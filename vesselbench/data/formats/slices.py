@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from pydantic import Field, model_validator
 
 from vesselbench.config import Settings
 from vesselbench.data.findings import Fault
+from vesselbench.data.folders import cached_folder, user_cache
 from vesselbench.data.formats.listing import place_of, some
 from vesselbench.errors import UserError
 from vesselbench.recipes import validate_options
@@ -72,10 +70,12 @@ class Slices:
             raise UserError(f"data.root: {root} is not a folder", "check the path (it is relative to where you start)")
         images, masks = (_volumes(root, place) for place in (chosen.images, chosen.masks))
         _refuse_unpaired(root, images, masks)
-        folder = (chosen.cache or _cache()) / f"slices-{_key(chosen, [*images.values(), *masks.values()])}"
+        folder = (chosen.cache or user_cache()) / f"slices-{_key(chosen, [*images.values(), *masks.values()])}"
         if not (folder / "slices.json").is_file():
             pairs = {stem: (path, masks[stem]) for stem, path in images.items()}
             _write_whole(folder, root, pairs, chosen)
+            if not (folder / "slices.json").is_file():
+                raise UserError(f"{folder} was changed: it lacks slices.json", "delete that folder")
         return folder
 
     def read(self, root: Path | None, options: dict[str, Any]) -> Iterator[Sample]:
@@ -94,10 +94,6 @@ class Slices:
                 spacing=tuple(record["spacing"]) if record["spacing"] else None,
                 origin=record["origin"],
             )
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vesselbench"
 
 
 def _volumes(root: Path, place: str) -> dict[str, Path]:
@@ -140,23 +136,11 @@ def _write_whole(folder: Path, root: Path, pairs: dict[str, tuple[Path, Path]], 
     """Write into a temporary folder and rename it, so that the slices are complete or absent."""
     from vesselbench.data.formats.volumes import write_slices  # imports MONAI, and so torch
 
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        cure = "set data.options.cache to a free folder"
-        raise UserError(f"cannot write below {folder.parent}: {error.strerror or error}", cure) from error
-    try:
+    with cached_folder(folder, "free space, or set data.options.cache to another folder") as draft:
         log.info("cutting %d volumes into slices below %s (once)", len(pairs), folder)
         records = [
             record
             for stem, (image, mask) in pairs.items()
-            for record in write_slices(temporary, stem, image, mask, root, chosen.axis, chosen.window)
+            for record in write_slices(draft, stem, image, mask, root, chosen.axis, chosen.window)
         ]
-        (temporary / "slices.json").write_text(json.dumps(records), encoding="utf-8")
-        temporary.rename(folder)
-    except OSError as error:
-        if not (folder / "slices.json").is_file():  # else another process was faster, and wrote the same bytes
-            raise UserError(f"cannot write {folder}: {error.strerror or error}", "free space") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (draft / "slices.json").write_text(json.dumps(records), encoding="utf-8")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vesselbench.data.findings import Fault, Place
 from vesselbench.errors import UserError
 from vesselbench.plugins import nearest
 from vesselbench.types import Sample
@@ -67,21 +68,19 @@ class SampleIndex:
         """
         asked = {key: row.cells[key] for key in keys if row.cells.get(key)}
         if not asked:
-            raise UserError(f"{path} line {row.line} names nothing: {', '.join(keys)} are empty", "fill one of them in")
+            raise misfit(path, row, f"names nothing: {', '.join(keys)} are empty", "fill one of them in")
         found = self._fitting(*next(iter(asked.items())))
         for key, value in asked.items():
             fitting = {sample.id for sample in self._fitting(key, value)}
             found = [sample for sample in found if sample.id in fitting]
             if not found:
                 said = ", ".join(f"{name} {text!r}" for name, text in asked.items())
-                raise UserError(f"{path} line {row.line}: no sample has {said}", nearest(value, list(self._by[key])))
+                raise misfit(path, row, f"no sample has {said}", nearest(value, list(self._by[key])))
         images = {sample.image for sample in found}
         if "file" in asked and len(images) > 1:
-            raise UserError(
-                f"{path} line {row.line}: file {asked['file']!r} fits {len(images)} images, "
-                f"{' and '.join(sorted(map(str, images))[:2])}",
-                "write more of the path, or use id",
-            )
+            some = " and ".join(sorted(map(str, images))[:2])
+            reason = f"file {asked['file']!r} fits {len(images)} images, {some}"
+            raise misfit(path, row, reason, "write more of the path, or use id")
         return found
 
     def _fitting(self, key: str, value: str) -> list[Sample]:
@@ -90,6 +89,11 @@ class SampleIndex:
         wanted = value.replace("\\", "/").removeprefix("./").removeprefix("/")
         named = self._by["file"].get(wanted.rpartition("/")[2], [])
         return [sample for sample in named if f"/{sample.image.as_posix()}".endswith(f"/{wanted}")]
+
+
+def misfit(path: Path, row: Row, reason: str, cure: str) -> Fault:
+    """What is wrong with one row of `path`."""
+    return Fault("table-unfit", Place(str(path), f"line {row.line}"), reason, cure)
 
 
 def _lines(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:

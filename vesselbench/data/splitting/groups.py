@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vesselbench.config import DataConfig
-from vesselbench.data.findings import Fault
-from vesselbench.data.splitting.columns import SampleIndex, read_rows
+from vesselbench.data.findings import Fault, Place, each
+from vesselbench.data.splitting.columns import Row, SampleIndex, misfit, read_rows
 from vesselbench.errors import UserError
 from vesselbench.types import Sample
 
@@ -39,15 +39,59 @@ class Proposal:
 def assign_groups(samples: Sequence[Sample], root: Path, config: DataConfig) -> list[Sample]:
     """The samples, each with its group: `data.groups`, else `data.group`, else the format's own, else its own image.
 
-    Logs a warning with the proposal of `propose_group` when every image is a group of its own for want of anything
-    else: a guess is never applied by itself. Raises UserError for an expression or a file that does not fit.
+    Logs `advice` as a warning: a guess is never applied by itself. Raises UserError for an expression or a file that
+    does not fit.
     """
     if config.groups is not None:
-        return _from_file(samples, config.groups)
-    if config.group is None and not any(sample.group for sample in samples):
-        _warn_alone([path_below(root, sample) for sample in samples])
+        groups = groups_of_rows(samples, config.groups, read_rows(config.groups, "group", KEYS))
+        bare = [sample.id for sample in samples if sample.id not in groups]
+        if bare:
+            reason = f"{config.groups} has no group for {len(bare)} samples, the first is {bare[0]!r}"
+            raise UserError(reason, "add a row for each")
+        return [replace(sample, group=groups[sample.id]) for sample in samples]
+    said = advice(samples, root, config)
+    if said:
+        log.warning("%s", said)
     expression = group_expression(config.group)
     return [replace(sample, group=group_of(sample, root, expression)) for sample in samples]
+
+
+def advice(samples: Sequence[Sample], root: Path, config: DataConfig) -> str:
+    """What to say when every image is a group of its own for want of anything else, with the proposal of
+    `propose_group`; empty when groups are known or there is one image."""
+    if config.groups is not None or config.group is not None or any(sample.group for sample in samples):
+        return ""
+    paths = sorted({path_below(root, sample) for sample in samples})
+    if len(paths) < 2:
+        return ""
+    proposal = propose_group(paths)
+    if proposal is None:
+        return (
+            f"each of {len(paths)} images is a group of its own, and their names show no patient: where patients have "
+            "several images, set data.group or data.groups"
+        )
+    return (
+        f"each of {len(paths)} images is a group of its own, but {proposal.explanation}: if a stem is a patient, set "
+        f"data.group='{proposal.expression}' ({proposal.groups} groups)"
+    )
+
+
+def groups_of_rows(samples: Sequence[Sample], path: Path, rows: Sequence[Row]) -> dict[str, str]:
+    """Sample id -> group, from the rows of `path` (columns id or file, and group); Fault table-unfit for each row that
+    fits no sample, names no group, or contradicts another."""
+    groups: dict[str, tuple[str, int]] = {}
+    index = SampleIndex(samples)
+    for row in rows:
+        with each(Place(str(path), f"line {row.line}")):
+            group = row.cells["group"]
+            if not group:
+                raise misfit(path, row, "the group is empty", "name the patient")
+            for sample in index.find(row, KEYS, path):
+                known = groups.setdefault(sample.id, (group, row.line))
+                if known[0] != group:
+                    reason = f"sample {sample.id!r} is of group {group!r}, in line {known[1]} of {known[0]!r}"
+                    raise misfit(path, row, reason, "keep one")
+    return {sample: group for sample, (group, _) in groups.items()}
 
 
 def path_below(root: Path, sample: Sample) -> str:
@@ -122,45 +166,3 @@ def _number_expressions(paths: Sequence[str]) -> list[str]:
     most = min(*numbers, MOST_NUMBERS) if numbers else 0
     parts = [r"[^/\d]*\d+" if count == 1 else rf"(?:[^/\d]*\d+){{{count}}}" for count in range(1, most + 1)]
     return [rf"(?:^|/)({part})[^/]*$" for part in parts]
-
-
-def _warn_alone(paths: Sequence[str]) -> None:
-    images = len(set(paths))
-    if images < 2:
-        return
-    proposal = propose_group(paths)
-    if proposal is None:
-        log.warning(
-            "each of %d images is a group of its own, and their names show no patient: where patients have several "
-            "images, set data.group or data.groups",
-            images,
-        )
-        return
-    log.warning(
-        "each of %d images is a group of its own, but %s: if a stem is a patient, set data.group='%s' (%d groups)",
-        images,
-        proposal.explanation,
-        proposal.expression,
-        proposal.groups,
-    )
-
-
-def _from_file(samples: Sequence[Sample], path: Path) -> list[Sample]:
-    groups: dict[str, tuple[str, int]] = {}
-    index = SampleIndex(samples)
-    for row in read_rows(path, "group", KEYS):
-        group = row.cells["group"]
-        if not group:
-            raise UserError(f"{path} line {row.line}: the group is empty", "name the patient")
-        for sample in index.find(row, KEYS, path):
-            known = groups.setdefault(sample.id, (group, row.line))
-            if known[0] != group:
-                raise UserError(
-                    f"{path}: sample {sample.id!r} is of group {known[0]!r} in line {known[1]} and of {group!r} in "
-                    f"line {row.line}",
-                    "keep one",
-                )
-    bare = [sample.id for sample in samples if sample.id not in groups]
-    if bare:
-        raise UserError(f"{path} has no group for {len(bare)} samples, the first is {bare[0]!r}", "add a row for each")
-    return [replace(sample, group=groups[sample.id][0]) for sample in samples]

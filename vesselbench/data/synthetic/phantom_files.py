@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,11 +12,9 @@ from scipy.ndimage import label
 
 from vesselbench.data.masks import decode, encode_rle, to_uncompressed
 from vesselbench.data.synthetic.drawing import draw_image, make_style
+from vesselbench.data.synthetic.phantom_options import PhantomOptions
 from vesselbench.data.synthetic.tree import Branch, grow_tree, outline
 from vesselbench.types import BoolMask, Polygons, Rle
-
-if TYPE_CHECKING:
-    from vesselbench.data.synthetic.phantom import PhantomOptions
 
 
 def draw_data_set(folder: Path, chosen: PhantomOptions) -> None:

@@ -172,3 +172,30 @@ def test_arcade_is_checked_without_its_images(catalogue: Catalogue) -> None:
     check = check_data(DataConfig(format="coco", root=ARCADE, options=options), catalogue, annotations_only=True)
     assert check.images > 50
     assert all(finding.file == named[0] for finding in check.findings)
+
+
+def test_an_image_that_may_have_lost_its_shapes_is_no_negative(
+    paired_folder: Path, tmp_path: Path, catalogue: Catalogue
+) -> None:
+    names = sorted(path.name for path in (paired_folder / "images").iterdir())
+    record = {
+        "images": [{"id": n, "file_name": name, "height": 12, "width": 16} for n, name in enumerate(names)],
+        "annotations": [{"image_id": 0, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}],
+        "categories": [{"id": 1, "name": "vessel"}],
+    }
+    config = DataConfig(format="coco", root=paired_folder, options={"images": "images"})
+    (paired_folder / "annotations.json").write_text(json.dumps(record))
+    check = check_data(config, catalogue)
+    assert (check.negatives, Counter(f.code for f in check.findings)["empty-mask"]) == (11, 11)
+    record["annotations"].append({"image_id": 99, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]})
+    (paired_folder / "annotations.json").write_text(json.dumps(record))
+    check = check_data(config, catalogue)
+    assert check.negatives == 0
+    assert [f.code for f in check.findings if f.severity != "info"] == ["unknown-image"]
+
+
+def test_the_summary_tells_the_groups_or_proposes_them(paired_folder: Path, catalogue: Catalogue) -> None:
+    config = DataConfig(format="pairs", root=paired_folder)
+    assert "no groups: each of 12 images" in check_data(config, catalogue).summary()
+    assert "data.group='" in check_data(config, catalogue).summary()
+    assert "6 groups" in check_data(config.model_copy(update={"group": r"(p\d)_"}), catalogue).summary()

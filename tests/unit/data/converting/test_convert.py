@@ -330,3 +330,11 @@ def test_the_command_converts_and_says_how_to_use_the_copy(
 def test_ids_are_told_by_sample(pairs: DataConfig, catalogue: Catalogue, convert: Convert) -> None:
     samples: list[Sample] = read_samples(pairs, catalogue)
     assert [loss.id for loss in convert(pairs, "coco").losses.masks] == [sample.id for sample in samples]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_an_image_that_is_cut_short_is_named(pairs: DataConfig, convert: Convert, share: float) -> None:
+    path = pairs.root / "images/p0_a.png"
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(UserError, match=r"p0_a\.png is cut short or damaged"):
+        convert(pairs, "coco")

@@ -238,3 +238,20 @@ def test_a_format_that_draws_its_own_files_is_refused(tmp_path: Path, catalogue:
     config = DataConfig(format="phantom", root=tmp_path / "cache", options={"images": 3, "size": 32})
     with pytest.raises(UserError, match="'phantom' cannot be written back"):
         fix_data(config, check_data(config, catalogue), catalogue, tmp_path / "new")
+
+
+def test_a_table_of_groups_is_written_anew_for_the_copy(
+    tmp_path: Path, save_image: SaveImage, catalogue: Catalogue
+) -> None:
+    annotations = [{"image_id": n, "segmentation": [SQUARE]} for n in (0, 1, 2)] + [
+        {"image_id": 3, "segmentation": [[1, 1]]}
+    ]
+    config = coco(tmp_path / "data", save_image, annotations)
+    (tmp_path / "g.csv").write_text("id,group\n0,a\n1,a\n2,b\n3,b\n7,c\n")
+    config = config.model_copy(update={"groups": tmp_path / "g.csv"})
+    fixed = fix_data(config, check_data(config, catalogue), catalogue, tmp_path / "new")
+    assert list(fixed.left_out) == ["3.png"]
+    assert (tmp_path / "new/groups.csv").read_text() == "file,group\n0.png,a\n1.png,a\n2.png,b\n"
+    assert f"data.groups={tmp_path / 'new/groups.csv'}" in fixed.summary()
+    copy = config.model_copy(update={"root": tmp_path / "new", "groups": tmp_path / "new/groups.csv"})
+    assert [sample.group for sample in read_samples(copy, catalogue)] == ["a", "a", "b"]

@@ -94,7 +94,7 @@ def test_a_row_means_the_samples_that_fit_all_it_names(cells: dict[str, str], fo
         ({"id": "a", "group": "q"}, "no sample has id 'a', group 'q'"),
         ({"file": "x.png"}, "'x.png' fits 2 images"),
         ({"file": "o/x.png"}, "no sample has file 'o/x.png'"),
-        ({"id": ""}, "line 2 names nothing"),
+        ({"id": ""}, "line 2: names nothing"),
     ],
 )
 def test_a_row_that_means_nothing_or_two_things_is_refused(cells: dict[str, str], reason: str) -> None:

@@ -136,7 +136,7 @@ def test_groups_come_from_a_column(tmp_path: Path, key: str) -> None:
     [
         ("a,p\n", r"has no group for 1 samples, the first is 'b'"),
         ("a,p\nb,\n", r"g\.csv line 3: the group is empty"),
-        ("a,p\nb,p\na,q\n", r"'a' is of group 'p' in line 2 and of 'q' in line 4"),
+        ("a,p\nb,p\na,q\n", r"g\.csv line 4: sample 'a' is of group 'q', in line 2 of 'p'"),
         ("a,p\nb,p\nc,q\n", r"g\.csv line 4: no sample has id 'c'"),
     ],
 )
