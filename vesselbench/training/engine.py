@@ -9,7 +9,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ from vesselbench.training.feed import Feed
 from vesselbench.training.initial import build_initial
 from vesselbench.training.optimizer import make_optimizer, param_groups
 from vesselbench.training.settings import deepspeed_settings
+from vesselbench.training.telemetry import StepClock
 from vesselbench.types import Batch, Example, Prediction, Sample, Task
 
 Collate = Callable[[list[Example]], dict[str, Any]]
@@ -98,6 +99,10 @@ class Engine:
     budget: Budget
     optimizer: torch.optim.Optimizer
     learning_rate: float = 0.0
+    clock: StepClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = StepClock(self.device)
 
     @classmethod
     def build(
@@ -157,9 +162,13 @@ class Engine:
         sums: dict[str, torch.Tensor] = {}
         for batch in micro_batches:
             losses = self.engine("loss", batch_to(batch, self.device, self.dtype))
+            self.clock.lap("forward")
             _refuse_non_finite(losses["loss"], batch.ids)
+            self.clock.lap("optimizer")
             self.engine.backward(losses["loss"])
+            self.clock.lap("backward")
             self.engine.step()
+            self.clock.lap("optimizer")
             for name, value in losses.items():
                 sums[name] = sums.get(name, torch.zeros(())) + value.detach().float().cpu()
         return {name: value / len(micro_batches) for name, value in sums.items()}

@@ -19,9 +19,19 @@ from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.training.budget import Budget
 from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.engine import Engine, prepare_process
-from vesselbench.training.record import TIME_FORMAT, describe, failures_recorded, log_step, log_validation, open_run
+from vesselbench.training.gauges import Gauges
+from vesselbench.training.record import (
+    TIME_FORMAT,
+    describe,
+    failures_recorded,
+    glance,
+    log_step,
+    log_validation,
+    machine_facts,
+    measured,
+    open_run,
+)
 from vesselbench.training.schedule import due
-from vesselbench.training.telemetry import StepClock, peak_memory_bytes
 from vesselbench.training.trackers import Trackers
 from vesselbench.watch import Silent, Watch
 
@@ -73,29 +83,32 @@ def train_steps(
     )
     validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
     checkpoints = Checkpoints(run, recipe, catalogue, engine.module)
-    clock = StepClock(device)
+    clock, gauges = engine.clock, Gauges(device)
+    clock.set_aside("start")
     with Trackers(recipe.trackers, run.path, catalogue, distributed.rank() == 0) as trackers:
         for step, batches in engine.train_batches(dataset.of("train")):
-            clock.lap_data()
+            clock.lap("data")
             losses = engine.train_step(batches)
-            clock.lap_work()
-            budget.spend(clock.last_step)
-            watch.progress("train", *budget.progress(step), {"loss": float(losses["loss"])})
+            clock.end_step()
+            budget.spend(clock.steps[-1])
+            watch.progress("train", *budget.progress(step), glance(engine, losses, settings.batch_size))
             last = budget.is_used(step)
             if due(step, settings.log_every) or last:
-                log_step(run, step, distributed.mean_over_ranks(losses) | engine.meters(), clock, trackers)
+                values = distributed.mean_over_ranks(losses) | engine.meters()
+                log_step(run, step, values, measured(engine, gauges, settings.batch_size), trackers)
+            clock.set_aside("logging")
             if due(step, settings.validate_every) or last:
-                trackers.scores = validate().scores
-                log_validation(run, step, trackers.scores, clock)
+                result = validate()
+                clock.set_aside("validation")
+                log_validation(run, step, result, clock, trackers)
+                trackers.scores = result.scores
                 watch.line(checkpoints.offer_best(step, trackers.scores))
             if due(step, settings.save_every):
                 checkpoints.save(step)
+            clock.set_aside("saving")
             if last:
                 break
-            clock.restart()
-    checkpoints.record(
-        {"steps": step, **clock.facts(settings.batch_size), "peak_memory_bytes": peak_memory_bytes(device)}
-    )
+    checkpoints.record({"steps": step} | clock.facts(settings.batch_size) | machine_facts(gauges, device))
     engine.close()
 
 

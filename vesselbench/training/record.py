@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from vesselbench import distributed
 from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset
 from vesselbench.declared import declare, declared_record
+from vesselbench.evaluation.evaluate import Evaluation
 from vesselbench.jobs import RUN_FILE
 from vesselbench.model import count_parts
 from vesselbench.plugins import Catalogue
@@ -22,11 +26,11 @@ from vesselbench.recipes import dump_recipe
 from vesselbench.rundir import RunDir, write_json, write_text
 from vesselbench.training.budget import Budget
 from vesselbench.training.engine import Engine
+from vesselbench.training.gauges import Gauges, peak_memory_bytes
 from vesselbench.training.optimizer import optimizer_lines
 from vesselbench.training.settings import accounting, offload_lines
-from vesselbench.training.telemetry import StepClock
+from vesselbench.training.telemetry import StepClock, combine
 from vesselbench.training.trackers import Trackers
-from vesselbench.types import Scores
 from vesselbench.watch import Watch
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
@@ -99,18 +103,46 @@ def describe(engine: Engine, recipe: Recipe, dataset: Dataset, catalogue: Catalo
     distributed.on_first(partial(run.update, **facts))
 
 
-def log_step(run: RunDir, step: int, values: dict[str, float], clock: StepClock, trackers: Trackers) -> None:
+def glance(engine: Engine, losses: Mapping[str, torch.Tensor], batch_size: int) -> dict[str, float]:
+    """What is shown of every step on a terminal, without a word to the other ranks: rank 0's own values."""
+    return {
+        "loss": float(losses["loss"]),
+        "lr": engine.learning_rate,
+        "samples_per_second": engine.clock.speed(batch_size),
+        "peak_memory_bytes": peak_memory_bytes(engine.device),
+    }
+
+
+def measured(engine: Engine, gauges: Gauges, batch_size: int) -> dict[str, float]:
+    """Time by phase (mean per step since the last call), speed, memory and energy, over all ranks."""
+    values = combine(distributed.gather_rows([{**engine.clock.take(), **gauges.read()}]))
+    return {**values, "samples_per_second": batch_size / values["seconds"]}
+
+
+def machine_facts(gauges: Gauges, device: torch.device) -> dict[str, Any]:
+    """`peak_memory_bytes` of the fullest rank and `energy` in joules where it could be read, for run.json."""
+    row: dict[str, float | None] = {"peak_memory_bytes": peak_memory_bytes(device), **gauges.energy()}
+    values = combine(distributed.gather_rows([row]))
+    peak = int(values.pop("peak_memory_bytes"))
+    return {"peak_memory_bytes": peak, "energy": values or None}
+
+
+def log_step(run: RunDir, step: int, values: dict[str, float], telemetry: dict[str, float], trackers: Trackers) -> None:
     """One line of train.jsonl and of every tracker; rank 0 only."""
-    values = {**values, "seconds": clock.last_step, "data_seconds": clock.last_wait}
+    values = values | telemetry
     distributed.on_first(partial(run.log_step, {"step": step, **values}))
     trackers.log(step, values)
 
 
-def log_validation(run: RunDir, step: int, scores: Scores, clock: StepClock) -> None:
-    """One line of validations.jsonl: the mean of every metric after so many steps and seconds of training; rank 0."""
+def log_validation(run: RunDir, step: int, result: Evaluation, clock: StepClock, trackers: Trackers) -> None:
+    """One line of validations.jsonl and of every tracker: the mean of every metric after so many steps and seconds of
+    training, without a name of any sample; rank 0."""
+    scores, summary = result.scores, result.summary
     means = {metric: scores.mean(metric) for metric in scores.metric_versions}
     line = {"step": step, "train_seconds": clock.total, "threshold": scores.threshold, "means": means}
-    distributed.on_first(partial(run.log_validation, line))
+    more = {"primary": summary["primary"], "images": len(scores.rows), "seconds": summary["seconds"]}
+    distributed.on_first(partial(run.log_validation, {**line, **more}))
+    trackers.log(step, {f"val/{name}": mean for name, mean in means.items() if mean is not None})
 
 
 @contextmanager
