@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vesselbench.cli_data import data_app
+from vesselbench.cli_results import results_app
 from vesselbench.commands import RUNS, AsJson, Files, Hidden, Name, Nproc, Overrides, Runs, emit, recipe_of, session
 from vesselbench.errors import UserError
 
@@ -17,6 +18,7 @@ app = typer.Typer(
     help="Train, score and honestly compare vessel segmenters.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(data_app, name="data")
+app.add_typer(results_app)
 
 
 @app.command()

@@ -159,7 +159,7 @@ def _check(
     recipe: Recipe, task: Task, catalogue: Catalogue, folder: Path, evidence: Evidence, own: Prediction
 ) -> Iterator[Reproduction]:
     """Every form read from its files alone, one after the other, and held against the stored mask."""
-    for form, reopen in _forms(recipe, task, catalogue, folder).items():
+    for form, reopen in exported_forms(recipe, task, catalogue, folder).items():
         try:
             yield hold_against(evidence, form, predict_as_run(reopen, evidence, recipe), own, recipe)
         except UserError as error:
@@ -169,7 +169,8 @@ def _check(
             ) from None
 
 
-def _forms(recipe: Recipe, task: Task, catalogue: Catalogue, folder: Path) -> dict[str, Reopened]:
+def exported_forms(recipe: Recipe, task: Task, catalogue: Catalogue, folder: Path) -> dict[str, Reopened]:
+    """Every form in an exported folder by name, the one that needs nothing else first; each reads its files alone."""
     plugin, config = model_settings(recipe, catalogue)
     if hasattr(plugin, "export"):
         return _reopened(plugin, config, task, folder)
@@ -199,6 +200,7 @@ def _manifest(
     return {
         "recipe": name,
         "model": record["model"],
+        "task": record["task"],
         "trained_weights_sha256": file_sha256(weights),
         "threshold": record.get("threshold"),
         "split_fingerprint": record.get("split_fingerprint"),

@@ -29,8 +29,10 @@ class ModelPlugin(Protocol):
 
     Optional methods, used when present: ``footprint(config, task) -> Footprint``,
     ``training_collator(config, task)`` (the collator of training batches, when it is another one),
-    ``by_image(config) -> bool`` (draw all samples of an image at once), ``part_of(name) -> str`` (the part of the model
-    to which a parameter is counted), ``grids(config, size) -> vesselbench.grids.Grids`` (where resolution is lost),
+    ``by_image(config) -> bool`` (draw all samples of an image at once),
+    ``reads_prompt(config) -> bool`` (the phrase of a sample changes what is drawn),
+    ``part_of(name) -> str`` (the part of the model to which a parameter is counted),
+    ``grids(config, size) -> vesselbench.grids.Grids`` (where resolution is lost),
     ``param_groups(module, lr) -> list[dict]``, ``leaf_modules() -> list[type]`` (blocks that ZeRO-3 gathers at once),
     ``skeleton(config, task) -> Module | None`` and ``fill(module, config, settle)`` (a model that can be built split
     over the ranks), ``export`` and ``reopen`` (`ModelWithExport`).

@@ -60,6 +60,10 @@ class Sa2VA:
         """Whether the phrases of an image are one conversation."""
         return config.phrases == "turns"
 
+    def reads_prompt(self, config: Sa2VAConfig) -> bool:  # noqa: ARG002 - the contract's argument
+        """The phrase of a sample decides what is drawn."""
+        return True
+
     def part_of(self, name: str) -> str:
         """The part of the model that a parameter belongs to."""
         from vesselbench_sa2va.footprint import part_of

@@ -43,6 +43,13 @@ class Dataset:
         sets = {name: self.of(name) for name in self.split.sets}
         return {name: (len(members), len({sample.group for sample in members})) for name, members in sets.items()}
 
+    def prompts(self) -> dict[str, list[str]]:
+        """Target -> the phrases that stand for it, sorted."""
+        phrases: dict[str, set[str]] = {}
+        for sample in self.samples:
+            phrases.setdefault(sample.target, set()).add(sample.prompt)
+        return {target: sorted(found) for target, found in sorted(phrases.items())}
+
     def described(self) -> list[str]:
         """One line per set: samples, groups and the mean share of vessel."""
         lines = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -79,7 +80,7 @@ def load_predictor(run: RunDir, catalogue: Catalogue, device: str = "auto") -> P
     for a device that is not there.
     """
     recipe = _recipe(run, catalogue)
-    task = _task(run)
+    task = task_of(run.record(), run.record_file)
     weights = run.weights()
     place = find_device(device)
     plugin, config = model_settings(recipe, catalogue)
@@ -107,8 +108,9 @@ def _recipe(run: RunDir, catalogue: Catalogue) -> Recipe:
     return validate_recipe(read_yaml(run.config), catalogue)
 
 
-def _task(run: RunDir) -> Task:
-    task = run.record().get("task")
+def task_of(record: Mapping[str, Any], where: Path) -> Task:
+    """The task that a record, read from the file `where`, states; UserError when it states none."""
+    task = record.get("task")
     if not isinstance(task, dict) or not {"targets", "channels"} <= task.keys():
-        raise UserError(f"{run.record_file} states no task (targets, channels)", "the run is not complete; train again")
+        raise UserError(f"{where} states no task (targets, channels)", "it is not complete: train, or export, again")
     return Task(tuple(task["targets"]), int(task["channels"]))

@@ -60,6 +60,7 @@ def _make_run(recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catal
         batch_size=recipe.train.batch_size,
         precision=recipe.train.precision,
         task={"targets": list(dataset.task.targets), "channels": dataset.task.channels},
+        prompts=dataset.prompts(),
         split_fingerprint=dataset.split.fingerprint,
         leaks=dataset.leak_lines(),
         declared=declared_record(declare(recipe, dataset.samples)),
