@@ -90,8 +90,7 @@ def _open_export(folder: Path, catalogue: Catalogue) -> Source:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.train.seed)
             module, collate = reopen()
-        dtype = torch.bfloat16 if recipe.train.precision == "bf16" else torch.float32
-        return Predictor(module.to(place, dtype).eval(), collate, place, dtype, manifest["trained_weights_sha256"])
+        return Predictor.of(module, collate, place, recipe, manifest["trained_weights_sha256"])
 
     return Source("export", folder, recipe, task, threshold, None, _reads_prompt(recipe, catalogue), load)
 
