@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vesselbench.commands import AsJson, Files, Name, Overrides, emit, recipe_of, session
+from vesselbench.commands import AsJson, Files, Overrides, emit, session, subject_of
 from vesselbench.errors import UserError
 
 if TYPE_CHECKING:
-    from vesselbench.config import DataConfig
+    from vesselbench.config import Recipe
     from vesselbench.data.limits.ceiling import Stating
     from vesselbench.plugins import Catalogue
     from vesselbench.watch import Watch
@@ -37,6 +37,7 @@ MaybeTo = Annotated[Written | None, typer.Option("--to", help="Default: coco, or
 Hide = Annotated[
     bool, typer.Option("--pseudonymise", help="Hashes for names, pixels only; the names go to FOLDER.mapping.csv.")
 ]
+Model = Annotated[str | None, typer.Option("--model", help="With a folder: the recipe whose model is meant.")]
 data_app = typer.Typer(help="Look at a data set before training.", no_args_is_help=True)
 
 
@@ -49,17 +50,21 @@ def data_check(
     html: Html = None,
     fix: Fix = None,
     annotations_only: AnnotationsOnly = False,
+    model: Model = None,
 ) -> None:
     """Read every image and annotation of a folder or of a recipe's data set; exit 1 when there is an error."""
     from vesselbench.data.checking.check import check_data
     from vesselbench.data.checking.report import refuse_foreign, write_report
-    from vesselbench.data.fixing.fix import fix_data
+    from vesselbench.data.fixing.fix import fix_data, refuse_unfixable
     from vesselbench.tables import findings_table
 
     with session() as (catalogue, watch):
         if html is not None:
             refuse_foreign(html)
-        data, grids_of = _checked(name, config, overrides, catalogue, watch)
+        subject = subject_of(name, config, overrides, catalogue, watch, model)
+        data, grids_of = subject.data, _grids(subject.recipe, catalogue, watch)
+        if fix is not None:
+            refuse_unfixable(data, fix)
         done = partial(watch.progress, "check")
         check = check_data(data, catalogue, annotations_only=annotations_only, grids_of=grids_of, progress=done)
         watch.line(check.summary())
@@ -75,26 +80,16 @@ def data_check(
         raise typer.Exit(1)
 
 
-def _checked(
-    name: str, files: list[str] | None, overrides: list[str] | None, catalogue: Catalogue, watch: Watch
-) -> tuple[DataConfig, Stating | None]:
-    """The data of a folder or of a recipe, and the grids of the recipe's model where it states them."""
-    from vesselbench.data.checking.target import data_of_folder
+def _grids(recipe: Recipe | None, catalogue: Catalogue, watch: Watch) -> Stating | None:
+    """The grids of the recipe's model; None without a recipe, or where its model does not state them, which is said."""
     from vesselbench.data.limits.ceiling import StatesGrids, stating
 
-    if Path(name).is_dir():
-        data, said = data_of_folder(Path(name), files or [], overrides or [])
-        watch.line(said)
-        return data, None
-    if "/" in name and not name.endswith((".yaml", ".yml")):
-        raise UserError(f"{name} is not a folder", "check the path (it is relative to where you start)")
-    recipe = recipe_of(name, files, overrides, catalogue, watch)
-    if isinstance(catalogue.models[str(recipe.model["name"])], StatesGrids):
-        return recipe.data, stating(recipe, catalogue)
+    if recipe is None or isinstance(catalogue.models[str(recipe.model["name"])], StatesGrids):
+        return None if recipe is None else stating(recipe, catalogue)
     watch.line(
         f"the model {recipe.model['name']!r} does not state its grids: vessels too thin for it are not looked for"
     )
-    return recipe.data, None
+    return None
 
 
 @data_app.command("convert")
@@ -113,7 +108,7 @@ def data_convert(
 
     options, others = write_options(overrides or [])
     with session() as (catalogue, watch):
-        data = _named(name, config, others, catalogue, watch)
+        data = subject_of(name, config, others, catalogue, watch).data
         done = convert_data(data, catalogue, folder, to, options, partial(watch.progress, "convert"))
         for line in conversion_lines(done):
             watch.line(line)
@@ -135,25 +130,12 @@ def data_import(
     from vesselbench.data.converting.table import conversion_table, import_lines
 
     with session() as (catalogue, watch):
-        data = _named(name, config, overrides, catalogue, watch)
+        data = subject_of(name, config, overrides, catalogue, watch).data
         done = partial(watch.progress, "import")
         imported = import_data(data, catalogue, folder, to, pseudonymise=pseudonymise, progress=done)
         for line in import_lines(imported):
             watch.line(line)
     emit(imported.conversion.record() if as_json else conversion_table(imported.conversion))
-
-
-def _named(
-    name: str, files: list[str] | None, overrides: list[str] | None, catalogue: Catalogue, watch: Watch
-) -> DataConfig:
-    """The data of a folder or of a recipe."""
-    from vesselbench.data.checking.target import data_of_folder
-
-    if not Path(name).is_dir():
-        return recipe_of(name, files, overrides, catalogue, watch).data
-    data, said = data_of_folder(Path(name), files or [], overrides or [])
-    watch.line(said)
-    return data
 
 
 @data_app.command("replay")
@@ -168,14 +150,14 @@ def data_replay(folder: Folder, images: Images = 1220, seed: Seed = 0, form: For
 
 @data_app.command("split")
 def data_split(
-    name: Name, overrides: Overrides = None, config: Files = None, allow_leak: AllowLeak = False, leaks: Leaks = False
+    name: Target, overrides: Overrides = None, config: Files = None, allow_leak: AllowLeak = False, leaks: Leaks = False
 ) -> None:
-    """Print the split that a recipe makes as JSON, as data.split.file takes it; what is in each set on stderr."""
+    """Print the split of a data set as JSON, as data.split.file takes it; what is in each set on stderr."""
     from vesselbench.data.dataset import load_dataset
     from vesselbench.data.splitting.leaks import leak_records
 
     with session() as (catalogue, watch):
-        data = recipe_of(name, config, overrides, catalogue, watch).data
+        data = subject_of(name, config, overrides, catalogue, watch).data
         allowed = data.model_copy(update={"allow_leak": data.allow_leak or allow_leak or leaks})
         dataset = load_dataset(allowed, catalogue)
         for line in dataset.described():
@@ -187,11 +169,12 @@ def data_split(
 
 @data_app.command("ceiling")
 def data_ceiling(
-    name: Name,
+    name: Target,
     overrides: Overrides = None,
     config: Files = None,
     limit: Limit = None,
     as_json: AsJson = False,
+    model: Model = None,
 ) -> None:
     """Measure what the model's own grids cost before any learning: the best Dice and clDice it can reach."""
     from vesselbench.data.limits.ceiling import ceiling_record, evenly, measure_ceiling, stating
@@ -199,7 +182,9 @@ def data_ceiling(
     from vesselbench.data_tables import ceiling_tables
 
     with session() as (catalogue, watch):
-        recipe = recipe_of(name, config, overrides, catalogue, watch)
+        recipe = subject_of(name, config, overrides, catalogue, watch, model).recipe
+        if recipe is None:
+            raise UserError(f"{name} is a folder: of which model?", "add --model RECIPE, for example --model sa2va-8b")
         grids_of = stating(recipe, catalogue)
         samples = evenly(read_samples(recipe.data, catalogue), limit)
         done = partial(watch.progress, "ceiling", total=len(samples))

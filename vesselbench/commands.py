@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vesselbench.errors import UserError
+
 if TYPE_CHECKING:
-    from vesselbench.config import Recipe
+    from vesselbench.config import DataConfig, Recipe
     from vesselbench.plugins import Catalogue
     from vesselbench.watch import Watch
 
@@ -40,17 +43,61 @@ def session() -> Iterator[tuple[Catalogue, Watch]]:
 
 
 def recipe_of(
-    name: str, files: list[str] | None, overrides: list[str] | None, catalogue: Catalogue, watch: Watch
+    name: str,
+    files: list[str] | None,
+    overrides: list[str] | None,
+    catalogue: Catalogue,
+    watch: Watch,
+    data: DataConfig | None = None,
 ) -> Recipe:
-    """The recipe, after saying which built-in stand-ins it uses and what shaped it."""
+    """The recipe, after saying which built-in stand-ins it uses and what shaped it; `data` stands in for its own."""
     from vesselbench.provenance import started_by_another
     from vesselbench.recipes import load_recipe, stand_ins
 
     recipe, steps = load_recipe(name, catalogue, files or [], overrides or [])
+    if data is not None:
+        recipe = recipe.model_copy(update={"data": data})
     if not started_by_another():
         for text in [*stand_ins(recipe), *steps]:
             watch.line(text)
     return recipe
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a data command looks at. `recipe`: the one that was named, or that of `--model`; None for a bare folder."""
+
+    data: DataConfig
+    recipe: Recipe | None
+
+
+def subject_of(
+    name: str,
+    files: list[str] | None,
+    overrides: list[str] | None,
+    catalogue: Catalogue,
+    watch: Watch,
+    model: str | None = None,
+) -> Subject:
+    """The data of a folder or of a recipe; `model`: the recipe that goes with a folder, of whose data nothing counts.
+
+    Raises UserError for a folder that is not there, and for a `model` beside a recipe.
+    """
+    from vesselbench.data.checking.target import data_of_folder
+
+    if not Path(name).is_dir():
+        if "/" in name and not name.endswith((".yaml", ".yml")):
+            raise UserError(f"{name} is not a folder", "check the path (it is relative to where you start)")
+        if model is not None:
+            raise UserError(f"{name} is a recipe already", "leave out --model, which goes with a folder")
+        recipe = recipe_of(name, files, overrides, catalogue, watch)
+        return Subject(recipe.data, recipe)
+    others = [text for text in overrides or [] if model is not None and not text.startswith("data.")]
+    data, said = data_of_folder(Path(name), files or [], [text for text in overrides or [] if text not in others])
+    watch.line(said)
+    if model is None:
+        return Subject(data, None)
+    return Subject(data, recipe_of(model, files, others, catalogue, watch, data))
 
 
 def emit(value: Any) -> None:

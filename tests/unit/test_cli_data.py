@@ -57,3 +57,43 @@ def test_leaks_are_listed_and_end_with_1(words: list[str], tmp_path: Path) -> No
     allowed = run([*words, "data.split.val=[p1]", "--allow-leak"])
     assert allowed.exit_code == 0
     assert "1 pair of equal image files across sets" in allowed.stderr
+
+
+def test_a_folder_is_split_like_the_recipe_that_names_it(words: list[str], tmp_path: Path) -> None:
+    recipe = run(words)
+    folder = run(["split", str(tmp_path), *words[4:]])
+    assert folder.exit_code == 0, folder.output
+    assert json.loads(folder.stdout) == json.loads(recipe.stdout)
+
+
+def test_a_ceiling_of_a_folder_needs_a_model_and_equals_that_of_the_recipe(words: list[str], tmp_path: Path) -> None:
+    recipe = run(["ceiling", *words[1:5], "--json", "--limit", "2"])
+    folder = run(["ceiling", str(tmp_path), words[4], "--model", "unet", "--json", "--limit", "2"])
+    assert json.loads(folder.stdout) == json.loads(recipe.stdout)
+    assert "drawn phantoms" not in folder.stderr
+    refused = run(["ceiling", str(tmp_path)])
+    assert isinstance(refused.exception, UserError)
+    assert "--model" in refused.exception.hint
+    both = run(["ceiling", "unet", "--model", "unet"])
+    assert "is a recipe already" in str(both.exception)
+
+
+def test_a_check_of_a_folder_looks_for_thin_vessels_when_a_model_is_named(tmp_path: Path) -> None:
+    for folder, pixels in (("images", np.full((256, 256), 90, np.uint8)), ("masks", np.zeros((256, 256), np.uint8))):
+        pixels[::16] = pixels[:, ::24] = 255
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / "a.png")
+    assert "thin-structures" not in run(["check", str(tmp_path)]).stdout
+    named = run(["check", str(tmp_path), "--model", "sa2va", "model.loss_target=official"])
+    assert named.exit_code == 0, named.output
+    assert "thin-structures" in named.stdout
+
+
+@pytest.mark.parametrize("place", ["images", "."])
+def test_a_taken_folder_for_a_mended_copy_is_refused_before_the_check(
+    words: list[str], tmp_path: Path, place: str
+) -> None:
+    refused = run(["check", str(tmp_path), "--fix", str(tmp_path / place)])
+    assert isinstance(refused.exception, UserError)
+    assert refused.stdout == ""
+    assert "check 1" not in refused.stderr

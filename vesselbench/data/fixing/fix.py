@@ -15,7 +15,7 @@ from vesselbench.data.fixing.documents import Documents, mend_shapes
 from vesselbench.data.fixing.negatives import Filled, emptied, filled_in
 from vesselbench.data.fixing.record import Fixed, records_of, write_record
 from vesselbench.data.fixing.rules import MENDED
-from vesselbench.data.fixing.sources import open_documents
+from vesselbench.data.fixing.sources import open_documents, refuse_format
 from vesselbench.data.folders import free_folder, whole_folder
 from vesselbench.data.formats.listing import place_of
 from vesselbench.data.read import files_of
@@ -35,7 +35,7 @@ def fix_data(config: DataConfig, check: Check, catalogue: Catalogue, folder: Pat
     Raises UserError when the folder is not empty or lies within the data set, for a format that cannot be written, for
     an annotation file that is no JSON, and for an error that leaving out images does not end.
     """
-    folder = room_for_fix(folder, check.root)
+    folder = free_folder(folder, [check.root], records_of(folder))
     documents = open_documents(config, check.root, check.samples)
     fixed = Fixed(folder)
     with whole_folder(folder, records_of(folder)) as draft:
@@ -48,9 +48,10 @@ def fix_data(config: DataConfig, check: Check, catalogue: Catalogue, folder: Pat
     return fixed
 
 
-def room_for_fix(folder: Path, root: Path) -> Path:
-    """`folder` absolute; UserError unless a mended copy of the data set at `root` may be written there."""
-    return free_folder(folder, [root], records_of(folder))
+def refuse_unfixable(config: DataConfig, folder: Path) -> None:
+    """UserError when `fix_data` will surely refuse: before the time that a check takes."""
+    refuse_format(config.format)
+    free_folder(folder, [] if config.root is None else [config.root], records_of(folder))
 
 
 def _write_groups(draft: Path, check: Check) -> str:

@@ -21,12 +21,21 @@ from vesselbench.errors import UserError
 from vesselbench.recipes import validate_options
 from vesselbench.types import Sample, Size
 
+WRITABLE = ("arcade", "coco", "labelme", "pairs", "sa2va")
+
+
+def refuse_format(name: str) -> None:
+    """UserError for a format that cannot be written back."""
+    if name not in WRITABLE:
+        raise UserError(f"the format {name!r} cannot be written back", f"{', '.join(WRITABLE)} can be mended")
+
 
 def open_documents(config: DataConfig, root: Path, samples: Sequence[Sample]) -> Documents:
     """The files that the format of `config` reads below `root`; UserError for one that cannot be written back.
 
     `samples`: those whose images can be read.
     """
+    refuse_format(config.format)
     sizes = {place_of(path, root).file: image_size(path) for path in {sample.image for sample in samples}}
     if config.format == "pairs":
         return Bare()
@@ -45,8 +54,7 @@ def open_documents(config: DataConfig, root: Path, samples: Sequence[Sample]) ->
         stems = {f"{arcade.task}/{name}/annotations/{name}.json": name for name in dict.fromkeys(arcade.sets)}
         folders = {file: ImageFolders((root / arcade.task / name / "images",)) for file, name in stems.items()}
         return CocoFiles(read_files(root, [root / file for file in stems]), root, folders, sizes)
-    cure = "coco, arcade, labelme, sa2va and pairs can be mended"
-    raise UserError(f"the format {config.format!r} cannot be written back", cure)
+    raise AssertionError(f"{config.format} is among WRITABLE")
 
 
 def _labelme(chosen: LabelMeOptions, root: Path, sizes: dict[str, Size]) -> LabelMeFiles:
