@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vesselbench.errors import UserError
@@ -48,7 +48,8 @@ def whole_folder(folder: Path, records: Sequence[Path] = ()) -> Iterator[Path]:
         draft.rename(folder)
     except BaseException as error:
         for path in records:
-            path.unlink(missing_ok=True)
+            with suppress(NotADirectoryError):  # what was to hold the folder is a file: nothing was written
+                path.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise UserError(f"cannot write {folder}: {error.strerror or error}", "choose another folder") from error
         raise
