@@ -1,9 +1,10 @@
 """A recipe: what is trained on what, how, and how it is scored. Plain data: typed, storable, diffable."""
 
+from vesselbench.config.augment import AugmentConfig
 from vesselbench.config.base import Settings
 from vesselbench.config.data import DataConfig, SplitConfig
 from vesselbench.config.evaluation import EvalConfig
 from vesselbench.config.recipe import Recipe
-from vesselbench.config.train import AugmentConfig, TrainConfig
+from vesselbench.config.train import TrainConfig
 
 __all__ = ["AugmentConfig", "DataConfig", "EvalConfig", "Recipe", "Settings", "SplitConfig", "TrainConfig"]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from vesselbench.config.augment import AugmentConfig
 from vesselbench.config.base import Settings
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -14,21 +15,6 @@ Store = Literal["none", "cpu", "nvme"]
 BUDGETS = ("steps", "epochs", "samples", "minutes")
 """Keys of which exactly one says how long a training is."""
 DEFAULT_STEPS = 200
-
-
-class AugmentConfig(Settings):
-    """Random changes of training examples, the same for every model; seeded by (seed, epoch, sample)."""
-
-    crop: int | None = Field(default=None, ge=1)
-    """Side of a random square crop in pixels; a side of the image that is shorter stays whole. None: no crop."""
-    flip: bool = True
-    """Mirror left-right and top-bottom, each with probability one half."""
-    rotate: bool = True
-    """Rotate by a random multiple of 90 degrees."""
-    brightness: float = Field(default=0.1, ge=0, le=1)
-    """Largest shift of the grey values, as a share of the full range."""
-    contrast: float = Field(default=0.2, ge=0, lt=1)
-    """Largest relative change of contrast around the image's mean."""
 
 
 class OffloadConfig(Settings):

@@ -1,15 +1,18 @@
-"""Random changes of one training example: image and masks together (numpy only)."""
+"""Random changes of one training example: image and masks together (numpy, scipy and Pillow only)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
 
 from vesselbench.config import AugmentConfig
+from vesselbench.data.warp import Warp
 from vesselbench.types import Example, Size
 
 Array = npt.NDArray[Any]
@@ -17,7 +20,8 @@ Change = Callable[[Array], Array]
 
 
 def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -> Example:
-    """A changed copy: crop, mirror and turn the image and all its masks alike, then shift the image's grey values.
+    """A changed copy: crop, turn, resize and mirror the image and all its masks alike, then change the image's grey
+    values.
 
     The random numbers drawn do not depend on `config`, so that switching one change off leaves the others as they were.
     The image stays uint8 [H,W,3], the masks bool. A side shorter than ``config.crop`` is not cropped.
@@ -27,19 +31,26 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     quarters = int(rng.integers(4))
     turns = quarters if config.rotate else 0
     shift, gain = rng.uniform(-1, 1, 2)
-    changes = [_crop(example.size, config.crop, place)] if config.crop is not None else []
+    turned, resized, exponent = rng.uniform(-1, 1, 3)
+    blur, noise = rng.random(2)
+    grains = int(rng.integers(2**62))
+    scale = (1 + config.scale) ** resized
+    window = (config.crop, config.crop) if config.crop is not None else example.size
+    changes = [_window(example.size, window, place, math.radians(config.angle * turned), scale)]
     if config.flip:
         changes += [_flip(axis) for axis in (0, 1) if mirrored[axis]]
     if turns:
         changes.append(lambda plane: np.rot90(plane, turns))
     spacing = example.sample.spacing
-    if turns % 2 and spacing is not None:
-        spacing = (spacing[1], spacing[0])
+    if spacing is not None:  # of a small rotation nothing is seen in it: both directions are nearly alike
+        spacing = (spacing[turns % 2] / scale, spacing[1 - turns % 2] / scale)
     image = _apply(example.image, changes)
     assert image is not None
+    image = _regrey(image, shift * config.brightness * 255, 1 + gain * config.contrast)
+    image = _correct(image, (1 + config.gamma) ** exponent)
     return Example(
         sample=replace(example.sample, spacing=spacing),
-        image=_regrey(image, shift * config.brightness * 255, 1 + gain * config.contrast),
+        image=_soil(image, blur * config.blur, noise * config.noise * 255, grains),
         mask=_apply(example.mask, changes),
         fov=_apply(example.fov, changes),
         observer2=_apply(example.observer2, changes),
@@ -58,10 +69,12 @@ def _flip(axis: int) -> Change:
     return lambda plane: np.flip(plane, axis)
 
 
-def _crop(size: Size, side: int, place: npt.NDArray[np.float64]) -> Change:
-    height, width = (min(side, length) for length in size)
+def _window(size: Size, window: Size, place: npt.NDArray[np.float64], angle: float, scale: float) -> Change:
+    height, width = (min(side, length) for side, length in zip(window, size, strict=True))
     top, left = int(place[0] * (size[0] - height + 1)), int(place[1] * (size[1] - width + 1))
-    return lambda plane: plane[top : top + height, left : left + width]
+    if angle == 0 and scale == 1:  # pixels stay what they are
+        return lambda plane: plane[top : top + height, left : left + width]
+    return Warp((height, width), (top + height / 2, left + width / 2), angle, scale)
 
 
 def _regrey(image: npt.NDArray[np.uint8], shift: float, gain: float) -> npt.NDArray[np.uint8]:
@@ -69,6 +82,29 @@ def _regrey(image: npt.NDArray[np.uint8], shift: float, gain: float) -> npt.NDAr
         return image
     values = image.astype(np.float32)
     mean = values.mean()
-    changed = (values - mean) * np.float32(gain) + (mean + np.float32(shift))
-    grey: npt.NDArray[np.uint8] = np.rint(np.clip(changed, 0, 255)).astype(np.uint8)
+    return _rounded((values - mean) * np.float32(gain) + (mean + np.float32(shift)))
+
+
+def _correct(image: npt.NDArray[np.uint8], exponent: float) -> npt.NDArray[np.uint8]:
+    if exponent == 1:
+        return image
+    table = _rounded(np.float32(255) * np.linspace(0, 1, 256, dtype=np.float32) ** np.float32(exponent))
+    corrected: npt.NDArray[np.uint8] = table[image]
+    return corrected
+
+
+def _soil(image: npt.NDArray[np.uint8], blur: float, noise: float, seed: int) -> npt.NDArray[np.uint8]:
+    """Blur, then noise, by deviations in pixels and grey values; the noise of a seed is the same for all amounts."""
+    if blur == 0 and noise == 0:
+        return image
+    values = image.astype(np.float32)
+    if blur:
+        values = gaussian_filter(values, (blur, blur, 0), mode="reflect")
+    if noise:
+        values += np.random.default_rng(seed).standard_normal(image.shape, np.float32) * np.float32(noise)
+    return _rounded(values)
+
+
+def _rounded(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    grey: npt.NDArray[np.uint8] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
     return grey

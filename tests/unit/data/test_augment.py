@@ -14,6 +14,7 @@ from vesselbench.data.augment import augment
 from vesselbench.types import Example, Sample
 
 GEOMETRY = AugmentConfig(brightness=0, contrast=0)
+ALL = AugmentConfig(crop=6, angle=10, scale=0.2, gamma=0.3, blur=1, noise=0.02)
 
 
 def example(height: int = 12, width: int = 20) -> Example:
@@ -79,12 +80,64 @@ def test_the_same_random_numbers_give_the_same_example() -> None:
     assert np.array_equal(one.image, two.image)
 
 
-@pytest.mark.parametrize("off", [{"rotate": False}, {"flip": False}, {"brightness": 0}, {"contrast": 0}])
-def test_switching_one_change_off_draws_as_many_random_numbers(off: dict[str, object]) -> None:
+@pytest.mark.parametrize("name", AugmentConfig.model_fields)
+def test_switching_one_change_off_draws_as_many_random_numbers(name: str) -> None:
+    off = {"crop": None, "flip": False, "rotate": False}.get(name, 0)
     on, less = np.random.default_rng(3), np.random.default_rng(3)
-    augment(example(), AugmentConfig(crop=6), on)
-    augment(example(), AugmentConfig(**{"crop": 6, **off}), less)
+    augment(example(), ALL, on)
+    augment(example(), ALL.model_copy(update={name: off}), less)
     assert on.bit_generator.state == less.bit_generator.state
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_mask_turns_and_grows_with_the_image(seed: int) -> None:
+    """The image's third channel is a blurred mask: where it is clearly inside or outside, the mask must say so."""
+    rows, columns = np.mgrid[:90, :120]
+    mask = ((rows // 15) + (columns // 20)) % 2 == 0
+    image = np.stack([rows, columns, mask * 255], axis=-1).astype(np.uint8)
+    config = AugmentConfig(angle=30, scale=0.5, crop=64, brightness=0, contrast=0)
+    changed = augment(Example(Sample("a", Path("a.png"), None), image, mask), config, np.random.default_rng(seed))
+    assert changed.size == (64, 64)
+    drawn = changed.image[..., 2]
+    assert changed.mask[drawn > 140].all()
+    assert not changed.mask[drawn < 115].any()
+    assert 0.2 < changed.mask.mean() < 0.8
+
+
+def test_spacing_follows_the_size_of_a_pixel() -> None:
+    plain = Example(Sample("a", Path("a.png"), None, spacing=(1.0, 1.0)), np.zeros((9, 9, 3), np.uint8), None)
+    spacings = [
+        augment(plain, AugmentConfig(scale=1), np.random.default_rng(seed)).sample.spacing[0] for seed in range(60)
+    ]
+    assert 0.5 <= min(spacings) < 0.6
+    assert 1.7 < max(spacings) <= 2.0
+
+
+def test_gamma_moves_the_middle_and_leaves_black_and_white() -> None:
+    ramp = np.repeat(np.array([[0, 64, 255]], np.uint8)[..., None], 3, axis=2)
+    plain = Example(Sample("a", Path("a.png"), None), ramp, None)
+    quiet = AugmentConfig(flip=False, rotate=False, brightness=0, contrast=0, gamma=1)
+    middle = []
+    for seed in range(40):
+        black, grey, white = augment(plain, quiet, np.random.default_rng(seed)).image[0, :, 0].tolist()
+        assert (black, white) == (0, 255)
+        middle.append(grey)
+    assert min(middle) < 25  # 255 * (64/255)^2 = 16
+    assert max(middle) > 110  # 255 * (64/255)^0.5 = 128
+
+
+def test_blur_and_noise_keep_the_mean_and_follow_their_limits() -> None:
+    rows = np.arange(64)[:, None]
+    stripes = np.repeat(np.broadcast_to((rows // 2 % 2) * 200 + 20, (64, 64))[..., None], 3, axis=2).astype(np.uint8)
+    plain = Example(Sample("a", Path("a.png"), None), stripes, None)
+    quiet = AugmentConfig(flip=False, rotate=False, brightness=0, contrast=0)
+    blurred, noisy = quiet.model_copy(update={"blur": 2.0}), quiet.model_copy(update={"noise": 0.05})
+    deviations = [augment(plain, blurred, np.random.default_rng(seed)).image.std() for seed in range(20)]
+    assert min(deviations) < 12 < 80 < max(deviations)
+    grains = [augment(plain, noisy, np.random.default_rng(seed)).image.astype(float) - stripes for seed in range(20)]
+    assert max(one.std() for one in grains) < 0.05 * 255
+    assert max(one.std() for one in grains) > 0.8 * 0.05 * 255
+    assert max(abs(one.mean()) for one in grains) < 0.3
 
 
 @pytest.mark.parametrize("seed", range(8))
