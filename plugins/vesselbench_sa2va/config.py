@@ -63,6 +63,9 @@ class Sa2VAConfig(Settings):
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     """Type in which loaded weights are held. bfloat16 halves a large model's memory; set train.precision=bf16
     too. float64 is for exact comparisons."""
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """How InternVL's two networks attend. sdpa: torch's fused kernels; eager: the matrix products and softmax of the
+    official code, whose numbers it gives to the bit, slower and with more memory."""
     tokenizer: Path | None = None
     """Folder of the tokenizer, when it is not in `weights`. The size tiny brings its own."""
     lora: LoraSettings = LoraSettings()

@@ -51,9 +51,11 @@ def internvl_config(shape: Shape) -> Any:
     )
 
 
-def build_internvl(shape: Shape) -> Any:
-    """InternVLForConditionalGeneration with random weights."""
-    return InternVLForConditionalGeneration(internvl_config(shape))
+def build_internvl(shape: Shape, attention: str = "sdpa") -> Any:
+    """InternVLForConditionalGeneration with random weights; `attention` is sdpa or eager."""
+    model = InternVLForConditionalGeneration(internvl_config(shape))
+    model.set_attn_implementation(attention)
+    return model
 
 
 def add_lora(model: Any, settings: LoraSettings, copies: bool) -> Any:

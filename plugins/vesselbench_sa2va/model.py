@@ -39,7 +39,7 @@ class Sa2VAModule(nn.Module):
         super().__init__()
         self.shape, self.settings, self.frozen = shape, config, frozen
         official_tokens = frozen and config.lora.tokens == "official"
-        self.vlm: Any = add_lora(build_internvl(shape), config.lora, copies=official_tokens)
+        self.vlm: Any = add_lora(build_internvl(shape, config.attention), config.lora, copies=official_tokens)
         hidden = shape.language.hidden
         lean = frozen and not official_tokens
         self.new_embedding = NewEmbedding(shape.tokens.new, hidden) if lean else None
