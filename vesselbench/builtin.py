@@ -30,10 +30,15 @@ def register_datasets(register: Callable[[DatasetFormat], None]) -> None:
 
 @hookimpl
 def register_metrics(register: Callable[[Metric], None]) -> None:
-    from vesselbench.evaluation.metrics import Dice, IoU, PixelAccuracy
-    from vesselbench.evaluation.topology import ClDice
+    from vesselbench.evaluation import boundaries, by_width, metrics, probability, topology
 
-    for metric in (Dice(), IoU(), PixelAccuracy(), ClDice()):
+    for metric in (
+        *(metrics.Dice(), metrics.IoU(), metrics.Precision(), metrics.Sensitivity(), metrics.Specificity()),
+        *(metrics.PixelAccuracy(), probability.Auc(), probability.CalibrationError()),
+        *(topology.ClDice(), topology.TopologyPrecision(), topology.TopologySensitivity()),
+        *(boundaries.Hausdorff95(), boundaries.SurfaceDice(), topology.Betti0Error(), topology.Betti1Error()),
+        *(by_width.RecallByWidth(), by_width.PrecisionByWidth(), by_width.ClDiceByWidth()),
+    ):
         register(metric)
 
 

@@ -44,6 +44,9 @@ def _differences(a: Contender, b: Contender) -> list[tuple[str, str]]:
     if dict(a.scores.metric_versions) != dict(b.scores.metric_versions) or a.directions != b.directions:
         pair = (_versions(a), _versions(b))
         found.append((f"their metrics differ: {pair[0]} and {pair[1]}", again))
+    if a.summary.get("options") != b.summary.get("options"):
+        unlike = f"{a.summary.get('options')} and {b.summary.get('options')}"
+        found.append((f"the options of their metrics differ: {unlike}", "set evaluation.options alike"))
     if a.primary != b.primary:
         found.append((f"their primary metrics differ: {a.primary} and {b.primary}", "set evaluation.primary alike"))
     if a.observer2 is not None and b.observer2 is not None and _by_id(a.observer2) != _by_id(b.observer2):

@@ -11,9 +11,10 @@ from typing import Any
 from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset, load_dataset
 from vesselbench.errors import UserError
+from vesselbench.evaluation.score import metrics_of
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import find_config, load_recipe, model_settings, parse_override, read_yaml, validate_recipe
-from vesselbench.rundir import RunDir, file_sha256, runs_of
+from vesselbench.rundir import RunDir, file_sha256, read_json, runs_of
 from vesselbench.types import SET_NAMES, SetName, Split
 from vesselbench.watch import Watch
 
@@ -166,5 +167,10 @@ def _is_scored(run: RunDir, set_name: SetName, weights: str, recipe: Recipe, cat
     if not (run.evaluation(set_name) / "summary.json").is_file():
         return False
     scores = run.scores(set_name)
-    versions = {name: catalogue.metrics[name].version for name in recipe.evaluation.metrics}
-    return scores.weights_sha256 == weights and dict(scores.metric_versions) == versions
+    versions = {metric.name: metric.version for metric in metrics_of(recipe.evaluation, catalogue)}
+    options = read_json(run.evaluation(set_name) / "summary.json").get("options")
+    return (
+        scores.weights_sha256 == weights
+        and dict(scores.metric_versions) == versions
+        and options == recipe.evaluation.options.model_dump(mode="json")
+    )

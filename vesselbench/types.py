@@ -116,6 +116,8 @@ class Prediction:
     text: str | None = None
     status: str = "ok"
     threshold: float = 0.5
+    graded: bool = True
+    """False: somebody's mask, without probabilities: metrics of probabilities have no value then."""
 
     def mask(self, threshold: float | None = None) -> BoolMask:
         """Pixels whose probability is at least the threshold (the prediction's own when none is given)."""
@@ -126,7 +128,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """The scores of one prediction. A value is None only with a `reason`; never NaN."""
+    """The scores of one prediction. A value is None only with one of the `reasons`; never NaN."""
 
     id: str
     group: str
@@ -134,9 +136,14 @@ class ScoreRow:
     values: Mapping[str, float | None]
     case: str = "ok"
     """ok, both_empty, empty_prediction or empty_reference: what the empty-mask policy met."""
-    reason: str | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """metric -> why it has no value"""
     mask_sha256: str = ""
     status: str = "ok"
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """tp, fp, fn, tn: pixels inside the field of view"""
+    calibration: Mapping[str, list[float]] = field(default_factory=dict)
+    """Sums over the pixels in each bin of the probability: count, probability, vessel; empty where not measured."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vesselbench.config import MetricOptions
+from vesselbench.evaluation.pair import MaskPair
 from vesselbench.evaluation.policy import case_of, policy_value
 from vesselbench.evaluation.score import metric_value, score
 from vesselbench.plugins import load_catalogue
@@ -24,12 +26,12 @@ def example_of(mask, fov=None) -> Example:
     return Example(Sample("a", Path("a.png"), None), np.zeros((*mask.shape, 3), np.uint8), mask, fov)
 
 
-def prediction_of(mask) -> Prediction:
-    return Prediction("a", np.where(mask, 0.8, 0.3).astype(np.float32))
+def prediction_of(mask, sure=False) -> Prediction:
+    return Prediction("a", (mask if sure else np.where(mask, 0.8, 0.3)).astype(np.float32))
 
 
-def value_of(metric, predicted, reference, fov=None):
-    return score(prediction_of(predicted), example_of(reference, fov), [metric]).values[metric.name]
+def value_of(metric, predicted, reference, fov=None, sure=False):
+    return score(prediction_of(predicted, sure), example_of(reference, fov), [metric]).values[metric.name]
 
 
 def test_the_built_in_metrics_are_registered():
@@ -51,13 +53,13 @@ def test_it_states_its_name_direction_version_kind_and_definition(metric):
 
 @every_metric
 def test_a_mask_against_itself_is_perfect_and_nothing_beats_it(metric):
-    itself = value_of(metric, vessels(), vessels())
+    itself = value_of(metric, vessels(), vessels(), sure=True)
     perfect = {"overlap": 1.0, "distance": 0.0, "none": itself}[metric.kind]
     assert itself == perfect
     sign = 1 if metric.better == "higher" else -1
     generator = np.random.default_rng(0)
     others = [vessels(seed) for seed in range(1, 6)] + [~vessels(), generator.random(SIZE) < 0.5]
-    values = [value for other in others if (value := value_of(metric, other, vessels())) is not None]
+    values = [value for other in others if (value := value_of(metric, other, vessels(), sure=True)) is not None]
     assert all(sign * value <= sign * itself for value in values)
     assert any(value != itself for value in values)
 
@@ -122,7 +124,8 @@ def test_a_mask_that_is_empty_only_in_the_field_of_view_counts_as_empty(metric):
     predicted = np.ones(SIZE, bool)
     expected = policy_value(metric.kind, "empty_reference", SIZE)
     if expected is None:
-        expected = metric_value(metric, prediction_of(predicted), example_of(reference & fov, fov), "empty_reference")
+        pair = MaskPair.of(prediction_of(predicted), example_of(reference & fov, fov), MetricOptions())
+        expected = metric_value(metric, pair)
     assert value_of(metric, predicted, reference, fov) == expected
 
 

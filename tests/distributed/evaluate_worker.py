@@ -86,7 +86,7 @@ def evaluate_here(samples: list[Sample], run: RunDir, batch_size: int) -> dict:
     result = evaluate(
         in_step.predict, samples, config, catalogue, set_name="val", fingerprint="f", weights_sha256="w", run=run
     )
-    rows = [[row.id, dict(row.values), row.case, row.reason, row.mask_sha256] for row in result.scores.rows]
+    rows = [[row.id, dict(row.values), row.case, row.reasons, row.mask_sha256] for row in result.scores.rows]
     return {"rows": rows, "threshold": result.scores.threshold, "summary": result.summary, "calls": in_step.calls}
 
 

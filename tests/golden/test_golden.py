@@ -24,7 +24,9 @@ RUNS = {
 
 def train_and_score(name: str, catalogue, dataset, device) -> dict:
     settings = {"steps": RUNS[name]["steps"], "batch_size": 2, "lr": 2e-3, "device": "cpu", "zero_stage": 0}
-    recipe = validate_recipe({"name": name, "model": RUNS[name]["model"], "train": settings}, catalogue)
+    scoring = {"metrics": ["dice", "iou", "pixel_accuracy"]}
+    values = {"name": name, "model": RUNS[name]["model"], "train": settings, "evaluation": scoring}
+    recipe = validate_recipe(values, catalogue)
     engine = Engine.build(recipe, dataset.task, catalogue, device)
     batches = engine.train_batches(dataset.of("train"))
     losses = [float(engine.train_step(micro_batches)["loss"]) for _, micro_batches in batches]

@@ -100,7 +100,7 @@ def rows_of(
             target="vessel",
             values=value,
             case=cases.get(i, "ok"),
-            reason="not defined here" if None in value.values() else None,
+            reasons={name: "not defined here" for name, one in value.items() if one is None},
             mask_sha256=hashes.get(i, ""),
         )
         for i, value in full.items()

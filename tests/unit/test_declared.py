@@ -76,5 +76,5 @@ def test_training_records_the_plan_and_every_validation(tmp_path, catalogue, dev
     assert run.record()["declared"] == {"primary": "dice", "margin": 0.02, "family": None, "unit": "patient"}
     lines = read_jsonl(run.validation_log)
     assert [line["step"] for line in lines] == [2, 4]
-    assert set(lines[0]["means"]) == {"dice", "iou", "pixel_accuracy"}
+    assert set(lines[0]["means"]) == {"dice", "precision", "sensitivity"}
     assert 0 < lines[0]["train_seconds"] < lines[1]["train_seconds"] == pytest.approx(run.record()["train_seconds"])

@@ -33,7 +33,7 @@ def a_run(tmp_path, name="unet", **record) -> RunDir:
 
 def test_a_split_and_scores_come_back_as_they_were_written(tmp_path):
     run = a_run(tmp_path)
-    rows = (ScoreRow("c", "g", "vessel", {"dice": 0.5, "odd": None}, "ok", "no reference", "ab"),)
+    rows = (ScoreRow("c", "g", "vessel", {"dice": 0.5, "odd": None}, "ok", {"odd": "no reference"}, "ab"),)
     scores = Scores(rows, "test", 0.4, "f" * 64, {"dice": 1, "odd": 1}, "cd")
     summary = {"set_name": "test", "threshold": 0.4, "fingerprint": "f" * 64, "metric_versions": {"dice": 1, "odd": 1}}
     run.write_scores(scores, {**summary, "weights_sha256": "cd"})

@@ -3,8 +3,17 @@
 from vesselbench.config.augment import AugmentConfig
 from vesselbench.config.base import Settings
 from vesselbench.config.data import DataConfig, SplitConfig
-from vesselbench.config.evaluation import EvalConfig
+from vesselbench.config.evaluation import EvalConfig, MetricOptions
 from vesselbench.config.recipe import Recipe
 from vesselbench.config.train import TrainConfig
 
-__all__ = ["AugmentConfig", "DataConfig", "EvalConfig", "Recipe", "Settings", "SplitConfig", "TrainConfig"]
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "EvalConfig",
+    "MetricOptions",
+    "Recipe",
+    "Settings",
+    "SplitConfig",
+    "TrainConfig",
+]

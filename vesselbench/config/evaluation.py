@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from vesselbench.config.base import Settings
+
+DEFAULT_METRICS = [
+    "dice",
+    "iou",
+    "precision",
+    "sensitivity",
+    "specificity",
+    "pixel_accuracy",
+    "auc",
+    "ece",
+    "cldice",
+    "topology_precision",
+    "topology_sensitivity",
+    "hd95",
+    "nsd",
+    "betti0_error",
+    "betti1_error",
+    "recall_by_width",
+    "precision_by_width",
+    "cldice_by_width",
+]
+
+
+class MetricOptions(Settings):
+    """What a metric's value depends on beside the two masks. Scores made with unlike options are not compared."""
+
+    unit: Literal["px", "mm"] = "px"
+    """Unit of distances, of `tolerance` and of `width_edges`; mm needs the spacing of every sample."""
+    tolerance: float = Field(default=2.0, ge=0)
+    """nsd: boundaries at most so far apart, in `unit`, count as equal."""
+    width_edges: tuple[float, ...] = (2.0, 3.0, 4.0, 6.0, 9.0)
+    """Upper ends of the bins of vessel width in `unit`, inclusive and ascending; one more bin holds what is wider."""
+    calibration_bins: int = Field(default=20, ge=1, le=1000)
+    """ece: number of equally wide bins of the probability."""
+
+    @model_validator(mode="after")
+    def _edges_ascend(self) -> MetricOptions:
+        edges = self.width_edges
+        if not edges or edges[0] <= 0 or any(low >= high for low, high in pairwise(edges)):
+            raise ValueError(f"width_edges must be positive and ascending, not {list(edges)}")
+        return self
 
 
 class EvalConfig(Settings):
@@ -14,8 +56,12 @@ class EvalConfig(Settings):
 
     threshold: Literal["validation"] | float = "validation"
     """Probability from which a pixel counts as vessel; validation: the best one for `primary` on the validation set."""
-    metrics: list[str] = Field(default=["dice", "iou", "pixel_accuracy"])
-    """Names of the metrics, per image."""
+    metrics: list[str] = Field(default=DEFAULT_METRICS)
+    """Names of the metrics, per image, of a finished run."""
+    monitor: list[str] = Field(default=["dice", "precision", "sensitivity"])
+    """Of these metrics, the ones that validations during a training compute beside `primary`."""
+    options: MetricOptions = MetricOptions()
+    """What the metrics' values depend on."""
     primary: str = "dice"
     """The metric that chooses checkpoint and threshold and leads the comparison."""
     margin: float = Field(default=0.01, ge=0)
@@ -40,3 +86,8 @@ class EvalConfig(Settings):
         if isinstance(self.threshold, float) and not 0 < self.threshold < 1:
             raise ValueError("threshold must lie between 0 and 1")
         return self
+
+    def while_training(self) -> EvalConfig:
+        """The same with `primary` and those of `monitor` that are among the metrics: what a training can afford."""
+        few = [name for name in self.metrics if name == self.primary or name in self.monitor]
+        return self.model_copy(update={"metrics": few, "family": None})

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vesselbench.config import EvalConfig
+from vesselbench.config import EvalConfig, MetricOptions
 from vesselbench.data.cache import MaskCache, load_with
 from vesselbench.distributed import gather_rows, rank, world
 from vesselbench.errors import UserError
 from vesselbench.evaluation.deal import Dealt, batches, check_ids, deal, in_order
 from vesselbench.evaluation.predict import Predict
-from vesselbench.evaluation.score import score
+from vesselbench.evaluation.score import metrics_of, score
 from vesselbench.evaluation.spool import Spool
 from vesselbench.evaluation.summary import metric_summaries, summarise
 from vesselbench.evaluation.threshold import choose_threshold, values_at_thresholds
@@ -80,13 +80,12 @@ def evaluate(
     wanted = _chosen(samples, set_name, limit)
     if run is not None and (limit is not None or not weights_sha256):
         raise ValueError("what is stored in a run must cover the whole set (no limit) and name its weights_sha256")
-    metrics = [catalogue.metrics[name] for name in config.metrics]
-    rows = _Rows(metrics, set_name, run)
+    metrics = metrics_of(config, catalogue)
+    rows = _Rows(metrics, config.options, set_name, run)
     share = deal(wanted, rank(), world())
     if known is None:
-        known, seconds = _choose_then_score(
-            predict, share, config, catalogue.metrics[config.primary], rows, progress, cache
-        )
+        leading = next(metric for metric in metrics if metric.name == config.primary)
+        known, seconds = _choose_then_score(predict, share, config, leading, rows, progress, cache)
     else:
         fixed = known
         seconds = _predict_share(predict, share, config, lambda p, e: rows.add(p, e, fixed), progress, cache)
@@ -138,6 +137,7 @@ class _Rows:
     """What this rank has scored; masks are written as they come."""
 
     metrics: Sequence[Metric]
+    options: MetricOptions
     set_name: SetName
     run: RunDir | None
     model: list[ScoreRow] = field(default_factory=list)
@@ -146,13 +146,13 @@ class _Rows:
     def add(self, prediction: Prediction, example: Example, threshold: float) -> None:
         """Score one image at the threshold and, for a run, its second observer as if it were a prediction."""
         prediction = replace(prediction, threshold=threshold)
-        self.model.append(score(prediction, example, self.metrics))
+        self.model.append(score(prediction, example, self.metrics, self.options))
         if self.run is None:
             return
         write_bytes(self.run.prediction_file(self.set_name, prediction.id), _png(prediction.mask()))
         if example.observer2 is not None:
-            human = Prediction(example.sample.id, example.observer2.astype(np.float32), threshold=0.5)
-            self.observer2.append(score(human, example, self.metrics))
+            human = Prediction(example.sample.id, example.observer2.astype(np.float32), graded=False)
+            self.observer2.append(score(human, example, self.metrics, self.options))
 
 
 def _chosen(samples: Sequence[Sample], set_name: SetName, limit: int | None) -> Sequence[Sample]:
@@ -210,7 +210,7 @@ def _choose_then_score(
     with Spool() as spool:
 
         def keep(prediction: Prediction, example: Example) -> None:
-            values.append(values_at_thresholds(prediction, example, primary))
+            values.append(values_at_thresholds(prediction, example, primary, config.options))
             spool.put(prediction)
             kept.append(example.sample)
 

@@ -1,90 +1,139 @@
-"""The built-in metrics: MONAI's functional API on one sample, inside the field of view.
+"""The base of all built-in metrics, and those of the confusion matrix: MONAI's formulas on exact counts.
 
 torch and monai are imported when a metric is called: the command line imports this module for every command.
-MONAI computes in single precision, so values carry about 7 digits.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
 
-import numpy as np
-
-from vesselbench.evaluation.policy import inside
+from vesselbench.config import MetricOptions
+from vesselbench.evaluation.pair import Counts, MaskPair
+from vesselbench.evaluation.policy import Kind, policy_value
 from vesselbench.types import Example, Prediction
 
-if TYPE_CHECKING:
-    import torch
+DEFAULTS = MetricOptions()
+Better = Literal["higher", "lower"]
 
 
-class Dice:
-    """Dice coefficient 2|P∩R| / (|P|+|R|) of prediction P and reference R, in [0,1] (monai.metrics.compute_dice).
+class PairMetric(ABC):
+    """A metric of a MaskPair, so that metrics of one image share what they need of it.
 
-    Both empty: 1. Pixels outside the field of view count for nothing.
+    `kind` is that of `vesselbench.hookspecs.Metric`. `absence` says why `measure` can return None. `graded` metrics
+    need probabilities and have no value of somebody's mask.
     """
 
-    name: str = "dice"
-    better: Literal["higher", "lower"] = "higher"
-    version: int = 1
-    kind: Literal["overlap", "distance", "none"] = "overlap"
+    name: str
+    better: Better
+    version: int
+    kind: Kind
+    absence: str = "not defined on this image"
+    graded: ClassVar[bool] = False
+
+    def __init__(self, options: MetricOptions = DEFAULTS) -> None:
+        self.options = options
+
+    def configured(self, options: MetricOptions) -> tuple[PairMetric, ...]:
+        """What the name stands for under these options: itself, or itself and one metric for each of several bins."""
+        return (type(self)(options),)
+
+    @abstractmethod
+    def measure(self, pair: MaskPair) -> float | None:
+        """The value of one image; what is asked for where a mask is empty depends on `kind`."""
 
     def __call__(self, prediction: Prediction, example: Example) -> float | None:
         """The value of one image; ValueError when the example has no mask or the sizes differ."""
-        from monai.metrics import compute_dice
-
-        predicted, reference = _pixels(prediction, example)
-        return float(compute_dice(predicted, reference, include_background=True, ignore_empty=False))
+        return self.measure(MaskPair.of(prediction, example, self.options))
 
 
-class IoU:
-    """Intersection over union |P∩R| / |P∪R| (Jaccard index), in [0,1] (monai.metrics.compute_iou).
+class CountMetric(PairMetric):
+    """A metric of the confusion matrix, by the formula of monai.metrics.compute_confusion_matrix_metric.
 
-    Both empty: 1. Pixels outside the field of view count for nothing.
+    MONAI counts in single precision, which is exact up to 2^24 pixels; the counts here are whole numbers of any size.
     """
 
-    name: str = "iou"
-    better: Literal["higher", "lower"] = "higher"
-    version: int = 1
-    kind: Literal["overlap", "distance", "none"] = "overlap"
+    version = 2
+    formula: ClassVar[str]
+    """MONAI's name."""
 
-    def __call__(self, prediction: Prediction, example: Example) -> float | None:
-        """The value of one image; ValueError when the example has no mask or the sizes differ."""
-        from monai.metrics import compute_iou
+    def measure(self, pair: MaskPair) -> float | None:
+        return self.of_counts(pair.counts)
 
-        predicted, reference = _pixels(prediction, example)
-        return float(compute_iou(predicted, reference, include_background=True, ignore_empty=False))
+    def of_counts(self, counts: Counts) -> float | None:
+        """The value of these counts, of one image or pooled over many; None where the formula divides by 0.
+
+        Empty masks are scored as the policy scores those of one image.
+        """
+        import torch
+        from monai.metrics import compute_confusion_matrix_metric
+
+        decided = policy_value(self.kind, counts.case, (0, 0))
+        if decided is not None:
+            return decided
+        matrix = torch.tensor([counts.tp, counts.fp, counts.tn, counts.fn], dtype=torch.float64)
+        value = float(compute_confusion_matrix_metric(self.formula, matrix))
+        return None if math.isnan(value) else value
 
 
-class PixelAccuracy:
-    """Share of the pixels in the field of view on which P and R agree, (TP+TN) / N, in [0,1].
+class Dice(CountMetric):
+    """Dice coefficient 2|P∩R| / (|P|+|R|) of prediction P and reference R, in [0,1]: 2TP / (2TP+FP+FN)."""
 
-    From MONAI's confusion matrix. Background counts as much as vessel: an empty prediction scores about 0.9 and more
-    on vessel images, so read it beside Dice, never alone.
+    name = "dice"
+    better: Better = "higher"
+    kind: Kind = "overlap"
+    formula = "f1 score"
+
+
+class IoU(CountMetric):
+    """Intersection over union |P∩R| / |P∪R| (Jaccard index), in [0,1]: TP / (TP+FP+FN)."""
+
+    name = "iou"
+    better: Better = "higher"
+    kind: Kind = "overlap"
+    formula = "threat score"
+
+
+class Precision(CountMetric):
+    """Share of the predicted pixels that are vessel, in [0,1]: TP / (TP+FP)."""
+
+    name = "precision"
+    better: Better = "higher"
+    kind: Kind = "overlap"
+    formula = "precision"
+
+
+class Sensitivity(CountMetric):
+    """Share of the vessel pixels that are predicted (recall), in [0,1]: TP / (TP+FN)."""
+
+    name = "sensitivity"
+    better: Better = "higher"
+    kind: Kind = "overlap"
+    formula = "sensitivity"
+
+
+class Specificity(CountMetric):
+    """Share of the background pixels that are not predicted, in [0,1]: TN / (TN+FP).
+
+    It depends on how much background the image shows; no value where the reference leaves none.
     """
 
-    name: str = "pixel_accuracy"
-    better: Literal["higher", "lower"] = "higher"
-    version: int = 1
-    kind: Literal["overlap", "distance", "none"] = "none"
-
-    def __call__(self, prediction: Prediction, example: Example) -> float | None:
-        """The value of one image; ValueError when the example has no mask or the sizes differ."""
-        from monai.metrics import compute_confusion_matrix_metric, get_confusion_matrix
-
-        predicted, reference = _pixels(prediction, example)
-        return float(compute_confusion_matrix_metric("accuracy", get_confusion_matrix(predicted, reference)))
+    name = "specificity"
+    better: Better = "higher"
+    kind: Kind = "none"
+    formula = "specificity"
+    absence = "the reference leaves no background in the field of view"
 
 
-def _pixels(prediction: Prediction, example: Example) -> tuple[torch.Tensor, torch.Tensor]:
-    """Thresholded prediction and reference, each uint8 {0,1} [1,1,N,1] with N pixels inside the field of view."""
-    import torch
+class PixelAccuracy(CountMetric):
+    """Share of the pixels on which P and R agree, in [0,1]: (TP+TN) / N.
 
-    if example.mask is None:
-        raise ValueError(f"sample {example.sample.id!r} has no mask")
-    mask = prediction.mask()
-    if mask.shape != example.mask.shape:
-        raise ValueError(f"prediction {mask.shape} against mask {example.mask.shape} of {example.sample.id!r}")
-    pixels = [inside(one, example.fov).astype(np.uint8).reshape(1, 1, -1, 1) for one in (mask, example.mask)]
-    if pixels[0].size == 0:
-        raise ValueError(f"the field of view of {example.sample.id!r} is empty")
-    return torch.from_numpy(pixels[0]), torch.from_numpy(pixels[1])
+    Background counts as much as vessel: predicting nothing scores about 0.9 and more on vessel images. That score of
+    the empty prediction, (TN+FP) / N, stands beside it in every summary; read it beside Dice, never alone.
+    """
+
+    name = "pixel_accuracy"
+    better: Better = "higher"
+    kind: Kind = "none"
+    formula = "accuracy"

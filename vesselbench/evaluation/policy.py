@@ -7,7 +7,7 @@ painted there, others give an empty prediction distance 0. Here nothing leaves t
 case               overlap  distance
 =================  =======  ==========================
 both empty         1        0
-one of them empty  0        diagonal of the image (px)
+one of them empty  0        diagonal of the image
 =================  =======  ==========================
 """
 
@@ -47,10 +47,11 @@ def case_of(prediction_mask: BoolMask, reference: BoolMask, fov: BoolMask | None
     return "empty_prediction" if present else "both_empty"
 
 
-def policy_value(kind: Kind, case: Case, size: Size) -> float | None:
+def policy_value(kind: Kind, case: Case, size: Size, spacing: tuple[float, float] = (1.0, 1.0)) -> float | None:
     """The value that the policy gives, or None where the metric itself is to be called.
 
-    `size` is (H, W) of the image; the diagonal sqrt(H² + W²) is in pixels. Raises ValueError for an unknown kind.
+    `size` is (H, W) of the image in pixels, `spacing` the distance between rows and between columns, in whose unit the
+    diagonal is. Raises ValueError for an unknown kind.
     """
     if kind not in ("overlap", "distance", "none"):
         raise ValueError(f"metric kind {kind!r} is not overlap, distance or none")
@@ -58,4 +59,4 @@ def policy_value(kind: Kind, case: Case, size: Size) -> float | None:
         return None
     if kind == "overlap":
         return 1.0 if case == "both_empty" else 0.0
-    return 0.0 if case == "both_empty" else math.hypot(*size)
+    return 0.0 if case == "both_empty" else math.hypot(size[0] * spacing[0], size[1] * spacing[1])

@@ -4,52 +4,87 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 
+from vesselbench.config import EvalConfig, MetricOptions
 from vesselbench.data.masks import mask_sha256
 from vesselbench.errors import UserError
-from vesselbench.evaluation.policy import Case, case_of, policy_value
+from vesselbench.evaluation.metrics import DEFAULTS, PairMetric
+from vesselbench.evaluation.pair import MaskPair, Reference
+from vesselbench.evaluation.policy import policy_value
 from vesselbench.hookspecs import Metric
+from vesselbench.plugins import Catalogue
 from vesselbench.types import BoolMask, Example, Prediction, ScoreRow
 
 
-def score(prediction: Prediction, example: Example, metrics: Sequence[Metric]) -> ScoreRow:
+def metrics_of(config: EvalConfig, catalogue: Catalogue) -> list[Metric]:
+    """The metrics that the names in the recipe stand for, with its options: one name can stand for several bins."""
+    found: list[Metric] = []
+    for name in config.metrics:
+        metric = catalogue.metrics[name]
+        found.extend(metric.configured(config.options) if isinstance(metric, PairMetric) else [metric])
+    return found
+
+
+def score(
+    prediction: Prediction, example: Example, metrics: Sequence[Metric], options: MetricOptions = DEFAULTS
+) -> ScoreRow:
     """Score the prediction, at its own threshold, with every metric; the row's hash is of the whole binary mask.
 
-    Raises UserError when the sample cannot be scored (no mask, empty field of view) or the model has diverged
-    (probabilities that are not finite), ValueError for what a plugin must not return: another id, size or type, a
-    probability outside [0,1], a metric value that is not finite.
+    Raises UserError when the sample cannot be scored (no mask, empty field of view, no spacing where millimetres are
+    asked for) or the model has diverged (probabilities that are not finite), ValueError for what a plugin must not
+    return: another id, size or type, a probability outside [0,1], a metric value that is not finite.
     """
-    reference = reference_of(example)
+    reference_of(example)
+    return score_against(Reference(example, options), prediction, metrics)
+
+
+def score_against(reference: Reference, prediction: Prediction, metrics: Sequence[Metric]) -> ScoreRow:
+    """`score` against a reference that is measured once for several predictions."""
+    example = reference.example
     check_prediction(prediction, example)
-    mask = prediction.mask()
-    case = case_of(mask, reference, example.fov)
-    values = {metric.name: metric_value(metric, prediction, example, case) for metric in metrics}
-    missing = [name for name, value in values.items() if value is None]
+    pair = MaskPair(prediction, reference)
+    values = {metric.name: metric_value(metric, pair) for metric in metrics}
+    absent = {metric.name: _absence(metric, pair) for metric in metrics if values[metric.name] is None}
     return ScoreRow(
         id=prediction.id,
         group=example.sample.group,
         target=example.sample.target,
         values=values,
-        case=case,
-        reason=f"no value of {', '.join(missing)} on this image" if missing else None,
-        mask_sha256=mask_sha256(mask),
+        case=pair.counts.case,
+        reasons=absent,
+        mask_sha256=mask_sha256(pair.whole),
         status=prediction.status,
+        counts=asdict(pair.counts),
+        calibration=pair.calibration if any(metric.name == "ece" for metric in metrics) and prediction.graded else {},
     )
 
 
-def metric_value(metric: Metric, prediction: Prediction, example: Example, case: Case) -> float | None:
+def metric_value(metric: Metric, pair: MaskPair) -> float | None:
     """The policy's value where one mask is empty, else the metric's own; ValueError when that is not finite."""
-    decided = policy_value(metric.kind, case, example.size)
+    example = pair.reference.example
+    if isinstance(metric, PairMetric) and metric.graded and not pair.prediction.graded:
+        return None
+    decided = policy_value(metric.kind, pair.counts.case, example.size, pair.reference.image_spacing)
     if decided is not None:
         return decided
-    value = metric(prediction, example)
+    value = metric.measure(pair) if isinstance(metric, PairMetric) else metric(pair.prediction, example)
     if value is None:
         return None
     if not math.isfinite(value):
-        raise ValueError(f"metric {metric.name!r} returned {value} on sample {prediction.id!r}; return None instead")
+        raise ValueError(
+            f"metric {metric.name!r} returned {value} on sample {example.sample.id!r}; return None instead"
+        )
     return float(value)
+
+
+def _absence(metric: Metric, pair: MaskPair) -> str:
+    """Why a metric has no value."""
+    if not isinstance(metric, PairMetric):
+        return PairMetric.absence
+    return "a mask has no probabilities" if metric.graded and not pair.prediction.graded else metric.absence
 
 
 def check_prediction(prediction: Prediction, example: Example) -> None:

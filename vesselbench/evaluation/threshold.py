@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from vesselbench.config import MetricOptions
 from vesselbench.errors import UserError
-from vesselbench.evaluation.policy import case_of
+from vesselbench.evaluation.metrics import DEFAULTS
+from vesselbench.evaluation.pair import MaskPair, Reference
 from vesselbench.evaluation.score import check_prediction, metric_value, reference_of
 from vesselbench.hookspecs import Metric
 from vesselbench.types import Example, Prediction
@@ -22,15 +24,15 @@ THRESHOLDS: tuple[float, ...] = tuple(percent / 100 for percent in PERCENT)
 """0.05, 0.10, ... 0.95"""
 
 
-def values_at_thresholds(prediction: Prediction, example: Example, metric: Metric) -> list[float | None]:
+def values_at_thresholds(
+    prediction: Prediction, example: Example, metric: Metric, options: MetricOptions = DEFAULTS
+) -> list[float | None]:
     """The metric of one image at each of `THRESHOLDS`, under the empty-mask policy (errors as `score`)."""
-    reference = reference_of(example)
+    reference_of(example)
     check_prediction(prediction, example)
-    values = []
-    for threshold in THRESHOLDS:
-        candidate = replace(prediction, threshold=threshold)
-        values.append(metric_value(metric, candidate, example, case_of(candidate.mask(), reference, example.fov)))
-    return values
+    reference = Reference(example, options)
+    candidates = (replace(prediction, threshold=threshold) for threshold in THRESHOLDS)
+    return [metric_value(metric, MaskPair(candidate, reference)) for candidate in candidates]
 
 
 def choose_threshold(images: Sequence[Sequence[float | None]], better: Literal["higher", "lower"]) -> float:

@@ -1,59 +1,88 @@
-"""Scores of connectedness: what a thin vessel weighs as much in as a wide one. scikit-image is imported when called."""
+"""Metrics of connectedness: what a thin vessel weighs as much in as a wide one."""
 
 from __future__ import annotations
 
-import math
-from typing import Literal
-
-import numpy as np
-
-from vesselbench.types import BoolMask, Example, Prediction
+from vesselbench.evaluation.metrics import Better, PairMetric
+from vesselbench.evaluation.pair import MaskPair
+from vesselbench.evaluation.policy import Kind
 
 
-class ClDice:
-    """Centreline Dice in [0,1]: harmonic mean of topology precision |S(P)∩R|/|S(P)| and sensitivity |S(R)∩P|/|S(R)|.
+class TopologyPrecision(PairMetric):
+    """Topology precision |S(P)∩R| / |S(P)|, in [0,1]: share of the predicted centre lines that lie on a vessel.
 
-    S is the skeleton (Zhang and Suen 1984, as scikit-image draws it) of the mask inside the field of view. Thinning
-    prefers some directions: precision and sensitivity are means over the eight ways to turn and mirror the two masks,
-    so that a turned image scores the same. Both empty: 1. Source: Shit et al., "clDice: a novel topology-preserving
-    loss function for tubular structure segmentation", CVPR 2021, section 3.1.
+    S is the skeleton of the mask inside the field of view: Zhang and Suen 1984, as skimage.morphology.skeletonize
+    (method "zhang") draws it, of both masks in the position described in `vesselbench.evaluation.pair`. Source: Shit et
+    al., CVPR 2021, eq. 1.
     """
 
-    name: str = "cldice"
-    better: Literal["higher", "lower"] = "higher"
-    version: int = 1
-    kind: Literal["overlap", "distance", "none"] = "overlap"
+    name = "topology_precision"
+    better: Better = "higher"
+    version = 1
+    kind: Kind = "overlap"
 
-    def __call__(self, prediction: Prediction, example: Example) -> float | None:
-        """The value of one image; ValueError when the example has no mask or the sizes differ."""
-        if example.mask is None:
-            raise ValueError(f"sample {example.sample.id!r} has no mask")
-        predicted, reference = prediction.mask(), example.mask
-        if predicted.shape != reference.shape:
-            raise ValueError(f"prediction {predicted.shape} against mask {reference.shape} of {example.sample.id!r}")
-        if example.fov is not None:
-            predicted, reference = predicted & example.fov, reference & example.fov
-        return cl_dice(predicted, reference)
+    def measure(self, pair: MaskPair) -> float | None:
+        return pair.topology[0]
 
 
-def cl_dice(predicted: BoolMask, reference: BoolMask) -> float:
-    """The value for two masks [H,W], neither of them empty."""
-    precision, sensitivity = _covered(predicted, reference), _covered(reference, predicted)
-    return 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0
+class TopologySensitivity(PairMetric):
+    """Topology sensitivity |S(R)∩P| / |S(R)|, in [0,1]: share of the vessels' centre lines that are predicted.
+
+    Skeleton and source as for topology_precision (eq. 2 there).
+    """
+
+    name = "topology_sensitivity"
+    better: Better = "higher"
+    version = 1
+    kind: Kind = "overlap"
+
+    def measure(self, pair: MaskPair) -> float | None:
+        return pair.topology[1]
 
 
-def _covered(mask: BoolMask, other: BoolMask) -> float:
-    """Share of the centre lines of `mask` that `other` covers, the mean over the eight ways to turn and mirror both."""
-    shares = []
-    for turns in range(4):
-        turned, under = np.rot90(mask, turns), np.rot90(other, turns)
-        shares += [under[skeleton(turned)].mean(), under.T[skeleton(turned.T)].mean()]
-    return math.fsum(shares) / 8
+class ClDice(PairMetric):
+    """Centreline Dice, in [0,1]: harmonic mean of topology precision and topology sensitivity.
+
+    Skeleton as for topology_precision: another skeletoniser gives other values. Source: Shit et al., "clDice: a novel
+    topology-preserving loss function for tubular structure segmentation", CVPR 2021, section 3.1.
+    """
+
+    name = "cldice"
+    better: Better = "higher"
+    version = 2
+    kind: Kind = "overlap"
+
+    def measure(self, pair: MaskPair) -> float | None:
+        precision, sensitivity = pair.topology
+        return 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0
 
 
-def skeleton(mask: BoolMask) -> BoolMask:
-    """Centre lines [H,W], one pixel wide, of a mask that is not empty."""
-    from skimage.morphology import skeletonize
+class Betti0Error(PairMetric):
+    """|b0(P) - b0(R)|, 0 or more: difference in the number of components (8-connected) of the whole image.
 
-    thin: BoolMask = skeletonize(np.ascontiguousarray(mask)).astype(np.bool_)
-    return thin
+    Too many components are broken vessels or specks, too few are lost or bridged ones; the two can cancel. An empty
+    mask has none. Source of the two numbers: Hu et al., NeurIPS 2019, who average over patches instead.
+    """
+
+    name = "betti0_error"
+    better: Better = "lower"
+    version = 1
+    kind: Kind = "none"
+
+    def measure(self, pair: MaskPair) -> float | None:
+        return float(abs(pair.betti[0] - pair.reference.betti[0]))
+
+
+class Betti1Error(PairMetric):
+    """|b1(P) - b1(R)|, 0 or more: difference in the number of holes, as loops of vessels enclose them.
+
+    A hole is a 4-connected part of the background, of the whole image, that does not reach its border; outside the
+    field of view is background. Source as for betti0_error.
+    """
+
+    name = "betti1_error"
+    better: Better = "lower"
+    version = 1
+    kind: Kind = "none"
+
+    def measure(self, pair: MaskPair) -> float | None:
+        return float(abs(pair.betti[1] - pair.reference.betti[1]))

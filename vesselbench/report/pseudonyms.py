@@ -141,5 +141,5 @@ def _without_files(note: str, runs: Sequence[Contender], names: Names) -> str:
 def _rows(rows: Sequence[ScoreRow], comparison: Comparison, names: Names) -> tuple[ScoreRow, ...]:
     of_image = dict(zip(comparison.images, comparison.groups, strict=True))
     return tuple(
-        replace(row, id=names.images[row.id], group=names.groups[of_image[row.id]], reason=None) for row in rows
+        replace(row, id=names.images[row.id], group=names.groups[of_image[row.id]], reasons={}) for row in rows
     )

@@ -74,7 +74,7 @@ def train_steps(
         evaluate,
         engine.predict,
         dataset.of("val"),
-        recipe.evaluation,
+        recipe.evaluation.while_training(),
         catalogue,
         set_name="val",
         fingerprint=dataset.split.fingerprint,

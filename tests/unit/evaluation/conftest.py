@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vesselbench.evaluation.metrics import Dice, IoU, PixelAccuracy
+from vesselbench.builtin import register_metrics
 from vesselbench.plugins import Catalogue, Table
 from vesselbench.types import Example, MaskFile, Sample
 
@@ -30,8 +30,7 @@ def example_of() -> ExampleOf:
 @pytest.fixture
 def catalogue() -> Catalogue:
     metrics: Table = Table("metric")
-    for metric in (Dice(), IoU(), PixelAccuracy()):
-        metrics.add("builtin", metric)
+    register_metrics(lambda metric: metrics.add("builtin", metric))
     tables = (Table("model"), Table("data set format"), metrics, Table("tracker"))
     return Catalogue(*tables, plugins=())
 

@@ -13,8 +13,9 @@ from vesselbench.evaluation.threshold import THRESHOLDS
 from vesselbench.rundir import RunDir, read_jsonl
 from vesselbench.types import Prediction
 
-FIXED = EvalConfig(threshold=0.5)
-CHOSEN = EvalConfig()
+THREE = ["dice", "iou", "pixel_accuracy"]
+FIXED = EvalConfig(threshold=0.5, metrics=THREE)
+CHOSEN = EvalConfig(metrics=THREE)
 KNOWN = {"set_name": "val", "fingerprint": "f" * 64}
 
 
@@ -50,7 +51,9 @@ def test_a_perfect_prediction_scores_one_on_every_image_in_the_order_of_the_samp
 def test_the_threshold_chosen_on_validation_beats_every_fixed_one_of_the_grid(catalogue, write_samples):
     samples = write_samples(3, fov=True)
     chosen = evaluate(grey, samples, CHOSEN, catalogue, **KNOWN)
-    fixed = [evaluate(grey, samples, EvalConfig(threshold=t), catalogue, **KNOWN).primary for t in THRESHOLDS]
+    fixed = [
+        evaluate(grey, samples, EvalConfig(threshold=t, metrics=THREE), catalogue, **KNOWN).primary for t in THRESHOLDS
+    ]
     assert chosen.primary == max(fixed)
     assert chosen.primary > fixed[THRESHOLDS.index(0.5)]
     assert chosen.scores.threshold == THRESHOLDS[int(np.argmax(fixed))]

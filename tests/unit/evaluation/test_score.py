@@ -32,7 +32,7 @@ def test_a_row_holds_values_group_target_case_status_and_the_hash_of_the_mask(ex
     row = score(predict(REFERENCE, status="no_seg"), example_of(REFERENCE), METRICS)
     assert (row.id, row.group, row.target, row.case, row.status) == ("a", "patient", "vessel", "ok", "no_seg")
     assert row.values == {"dice": 1.0, "iou": 1.0, "pixel_accuracy": 1.0}
-    assert row.reason is None
+    assert row.reasons == {}
     assert row.mask_sha256 == mask_sha256(REFERENCE)
     assert len(row.mask_sha256) == len(hashlib.sha256().hexdigest())
 
@@ -57,7 +57,7 @@ def test_the_policy_stands_in_for_overlap_and_distance_but_not_for_other_metrics
 def test_none_is_kept_with_a_reason_that_names_the_metric(example_of):
     row = score(predict(REFERENCE), example_of(REFERENCE), [Dice(), Given(None)])
     assert row.values == {"dice": 1.0, "given": None}
-    assert row.reason == "no value of given on this image"
+    assert row.reasons == {"given": "not defined on this image"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from vesselbench.config import EvalConfig
@@ -9,9 +10,9 @@ from vesselbench.types import ScoreRow, Scores
 
 ROWS = (
     ScoreRow("a", "child1", "vessel", {"dice": 0.8, "iou": 0.5}),
-    ScoreRow("b", "child1", "vessel", {"dice": 0.0, "iou": None}, case="empty_prediction", reason="no value of iou"),
+    ScoreRow("b", "child1", "vessel", {"dice": 0.0, "iou": None}, case="empty_prediction", reasons={"iou": "unknown"}),
     ScoreRow("c", "child2", "vessel", {"dice": 1.0, "iou": 1.0}, case="both_empty", status="no_seg"),
-    ScoreRow("d", "child3", "vessel", {"dice": 0.0, "iou": None}, case="empty_reference", reason="no value of iou"),
+    ScoreRow("d", "child3", "vessel", {"dice": 0.0, "iou": None}, case="empty_reference", reasons={"iou": "unknown"}),
 )
 METRICS = (Dice(), IoU())
 
@@ -27,12 +28,18 @@ def test_no_image_leaves_the_mean_and_missing_values_are_counted():
     summary = summary_of()
     assert summary["metrics"]["dice"] == {
         "mean": pytest.approx(0.45),
+        "std": pytest.approx(np.std([0.8, 0, 1, 0], ddof=1)),
         "median": 0.4,
+        "group_mean": pytest.approx((0.4 + 1 + 0) / 3),
+        "pooled": None,
         "count": 4,
         "none": 0,
+        "reasons": {},
         "better": "higher",
     }
-    assert summary["metrics"]["iou"] == {"mean": 0.75, "median": 0.75, "count": 2, "none": 2, "better": "higher"}
+    iou = summary["metrics"]["iou"]
+    assert (iou["mean"], iou["group_mean"], iou["count"], iou["none"]) == (0.75, 0.75, 2, 2)
+    assert iou["reasons"] == {"unknown": 2}
 
 
 def test_every_case_is_counted_also_those_that_did_not_occur():
@@ -45,7 +52,7 @@ def test_the_mean_over_images_with_a_reference_keeps_empty_predictions():
 
 
 def test_a_metric_without_any_value_has_no_mean():
-    rows = (ScoreRow("a", "", "vessel", {"dice": None}, reason="no value of dice"),)
+    rows = (ScoreRow("a", "", "vessel", {"dice": None}, reasons={"dice": "unknown"}),)
     assert metric_summaries(rows, [Dice()])["dice"]["mean"] is None
     assert metric_summaries(rows, [Dice()])["dice"]["none"] == 1
 

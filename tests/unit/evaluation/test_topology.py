@@ -6,14 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
-from vesselbench.evaluation.topology import ClDice, cl_dice, skeleton
+from vesselbench.evaluation.topology import ClDice
 from vesselbench.types import Example, Prediction, Sample
-
-MASKS = arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))).filter(lambda mask: mask.any())
 
 
 def bar(top: int, bottom: int, left: int = 4, right: int = 60, size: tuple[int, int] = (40, 64)) -> np.ndarray:
@@ -55,20 +50,3 @@ def test_sizes_that_differ_and_absent_masks_are_refused():
     bare = Example(Sample("a", Path("a.png"), None), np.zeros((4, 4, 3), np.uint8), None)
     with pytest.raises(ValueError, match="no mask"):
         ClDice()(Prediction("a", np.ones((4, 4), np.float32)), bare)
-
-
-@settings(max_examples=200, deadline=None)
-@given(MASKS)
-def test_a_mask_that_is_not_empty_has_a_skeleton_inside_itself(mask):
-    thin = skeleton(mask)
-    assert thin.any()
-    assert not (thin & ~mask).any()
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_it_is_symmetric_bounded_and_perfect_on_itself(data):
-    first = data.draw(MASKS)
-    second = data.draw(arrays.arrays(np.bool_, first.shape).filter(lambda mask: mask.any()))
-    assert cl_dice(first, first) == 1
-    assert 0 <= cl_dice(first, second) == cl_dice(second, first) <= 1

@@ -15,7 +15,7 @@ CATALOGUE = load_catalogue("monai")
 
 
 def scores(dice: float | None) -> Scores:
-    row = ScoreRow("a", "g", "vessel", {"dice": dice}, reason=None if dice is not None else "nothing there")
+    row = ScoreRow("a", "g", "vessel", {"dice": dice}, reasons={} if dice is not None else {"dice": "nothing there"})
     return Scores((row,), "val", 0.5, "f", {"dice": 1})
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
 from vesselbench.types import BoolMask
@@ -28,20 +30,28 @@ def centre_line(mask: BoolMask) -> BoolMask:
     return line
 
 
-def local_widths(mask: BoolMask) -> npt.NDArray[np.float32]:
-    """At each pixel of the mask, twice the distance in pixels to the nearest edge; float32 [H,W], 0 outside.
+def line_widths(mask: BoolMask, line: BoolMask, spacing: tuple[float, float] = (1.0, 1.0)) -> npt.NDArray[np.float64]:
+    """At each pixel of `line`, twice the distance to the nearest edge of the mask; float64 [N], in row order.
 
     On the centre line of a straight strip along an axis this is the strip's width exactly, even or odd: the distance
-    is taken on a grid of half pixels, of which each pixel keeps the largest. The image's border is no edge.
+    is taken on a grid of half pixels, of which each pixel keeps the largest. The image's border is no edge; where there
+    is none, the width is the image's shorter side. `spacing`: between rows and between columns, and the widths' unit.
     """
-    height, width = mask.shape
-    if not mask.any():
-        return np.zeros(mask.shape, np.float32)
     if mask.all():
-        return np.full(mask.shape, float(min(height, width)), np.float32)
-    fine = distance_transform_edt(np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1))
-    blocks: npt.NDArray[np.float32] = fine.reshape(height, 2, width, 2).max(axis=(1, 3)).astype(np.float32)
-    return blocks
+        shorter = min(side * step for side, step in zip(mask.shape, spacing, strict=True))
+        return np.full(np.count_nonzero(line), shorter)
+    rim = binary_dilation(mask) & ~mask  # the nearest point outside always lies beside the mask
+    outside, inside = (_quarters(pixels) * np.asarray(spacing) for pixels in (rim, line))
+    nearest = KDTree(outside, leafsize=32).query(inside)[0]
+    widths: npt.NDArray[np.float64] = nearest.reshape(-1, 4).max(axis=1)
+    return widths
+
+
+def _quarters(pixels: BoolMask) -> npt.NDArray[np.int64]:
+    """Places of the four quarters of each pixel, one after the other, on a grid of half pixels; [4N,2]."""
+    corners = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+    places: npt.NDArray[np.int64] = (2 * np.argwhere(pixels)[:, None, :] + corners).reshape(-1, 2)
+    return places
 
 
 @dataclass(frozen=True)
@@ -51,29 +61,35 @@ class Vessels:
     mask: BoolMask
     line: BoolMask
     zones: npt.NDArray[np.int8]
+    bins: int = len(EDGES) + 1
 
 
-def measure_vessels(mask: BoolMask) -> Vessels:
-    """Centre line and zones of a reference mask, bool [H,W].
+def measure_vessels(
+    mask: BoolMask, edges: Sequence[float] = EDGES, spacing: tuple[float, float] = (1.0, 1.0)
+) -> Vessels:
+    """Centre line and zones of a reference mask, bool [H,W]; `edges` in the unit of `spacing`.
 
     Every pixel of the image belongs to the zone of the nearest centre-line pixel's width, so that a false pixel is
     counted with the vessel it lies beside.
     """
     line = centre_line(mask)
     if not line.any():
-        return Vessels(mask, line, np.full(mask.shape, -1, np.int8))
-    bins = np.searchsorted(np.array(EDGES, np.float32), local_widths(mask)).astype(np.int8)
-    rows, columns = distance_transform_edt(~line, return_distances=False, return_indices=True)
-    return Vessels(mask, line, bins[rows, columns])
+        return Vessels(mask, line, np.full(mask.shape, -1, np.int8), len(edges) + 1)
+    bins = np.zeros(mask.shape, np.int8)
+    bins[line] = np.searchsorted(np.asarray(edges), line_widths(mask, line, spacing))
+    rows, columns = distance_transform_edt(~line, sampling=spacing, return_distances=False, return_indices=True)
+    return Vessels(mask, line, bins[rows, columns], len(edges) + 1)
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Dice and clDice in [0,1]; `pixels`: centre-line pixels of the reference."""
+    """Dice, clDice, recall and precision in [0,1]; `pixels`: centre-line pixels of the reference."""
 
     dice: float
     cldice: float
     pixels: int
+    recall: float
+    precision: float
 
 
 def overlap(reference: Vessels, predicted: BoolMask, inside: BoolMask | None = None) -> Overlap:
@@ -85,14 +101,19 @@ def overlap(reference: Vessels, predicted: BoolMask, inside: BoolMask | None = N
     return _overlap(reference, predicted, centre_line(predicted), inside)
 
 
-def overlaps_by_width(reference: Vessels, predicted: BoolMask, inside: BoolMask | None = None) -> list[Overlap | None]:
-    """`overlap` within each zone; None where the reference has no vessel of that width inside."""
-    line = centre_line(predicted)
+def overlaps_by_width(
+    reference: Vessels, predicted: BoolMask, inside: BoolMask | None = None, line: BoolMask | None = None
+) -> list[Overlap | None]:
+    """`overlap` within each zone; None where the reference has no vessel of that width inside.
+
+    `line`: the centre line of `predicted`, where it is known.
+    """
+    drawn = centre_line(predicted) if line is None else line
     found: list[Overlap | None] = []
-    for number in range(len(EDGES) + 1):
+    for number in range(reference.bins):
         zone = reference.zones == number if inside is None else (reference.zones == number) & inside
         present = bool((reference.line & zone).any())
-        found.append(_overlap(reference, predicted, line, zone) if present else None)
+        found.append(_overlap(reference, predicted, drawn, zone) if present else None)
     return found
 
 
@@ -100,14 +121,13 @@ def _overlap(reference: Vessels, predicted: BoolMask, line: BoolMask, inside: Bo
     def count(mask: BoolMask) -> int:
         return int(np.count_nonzero(mask if inside is None else mask & inside))
 
-    pixels = count(reference.line)
-    either = count(predicted) + count(reference.mask)
-    if not either:
-        return Overlap(1.0, 1.0, pixels)
-    dice = 2 * count(predicted & reference.mask) / either
-    drawn = count(line)
-    if not drawn or not pixels:
-        return Overlap(dice, 0.0, pixels)
-    precision, sensitivity = count(line & reference.mask) / drawn, count(reference.line & predicted) / pixels
-    both = precision + sensitivity
-    return Overlap(dice, 2 * precision * sensitivity / both if both else 0.0, pixels)
+    pixels, there, drawn = count(reference.line), count(reference.mask), count(predicted)
+    if not there + drawn:
+        return Overlap(1.0, 1.0, pixels, 1.0, 1.0)
+    both = count(predicted & reference.mask)
+    recall, precision = both / there if there else 0.0, both / drawn if drawn else 0.0
+    dice, lines = 2 * both / (there + drawn), count(line)
+    if not lines or not pixels:
+        return Overlap(dice, 0.0, pixels, recall, precision)
+    shares = count(line & reference.mask) / lines, count(reference.line & predicted) / pixels
+    return Overlap(dice, 2 * shares[0] * shares[1] / sum(shares) if sum(shares) else 0.0, pixels, recall, precision)

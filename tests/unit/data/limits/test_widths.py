@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.ndimage import distance_transform_edt
 
 from vesselbench.data.limits.widths import (
     EDGES,
     bin_names,
     centre_line,
-    local_widths,
+    line_widths,
     measure_vessels,
     overlap,
     overlaps_by_width,
@@ -33,12 +34,21 @@ def test_the_width_on_the_centre_line_of_a_strip_is_its_width(width: int) -> Non
     mask = strip(width)
     line = centre_line(mask)
     line[:, :width] = line[:, -width:] = False  # a skeleton bends at the ends
-    assert set(local_widths(mask)[line]) == {float(width)}
+    assert set(line_widths(mask, line)) == {float(width)}
 
 
-def test_an_empty_mask_has_no_width_and_a_full_one_the_shorter_side() -> None:
-    assert not local_widths(np.zeros((5, 9), bool)).any()
-    assert (local_widths(np.ones((5, 9), bool)) == 5).all()
+def test_a_full_mask_has_the_width_of_its_shorter_side() -> None:
+    full = np.ones((5, 9), bool)
+    assert (line_widths(full, full) == 5).all()
+    assert (line_widths(full, full, spacing=(2.0, 0.5)) == 4.5).all()
+
+
+@given(mask=masks.filter(lambda mask: mask.any() and not mask.all()), step=st.sampled_from([(1.0, 1.0), (0.5, 2.0)]))
+def test_widths_are_those_of_a_distance_transform_on_half_pixels(mask: np.ndarray, step: tuple[float, float]) -> None:
+    fine = np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)
+    distances = distance_transform_edt(fine, sampling=step)
+    expected = distances.reshape(mask.shape[0], 2, mask.shape[1], 2).max(axis=(1, 3))[mask]
+    assert line_widths(mask, mask, step) == pytest.approx(expected)
 
 
 def test_every_pixel_belongs_to_the_width_of_the_nearest_vessel() -> None:
