@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from vesselbench_sa2va.sizes import SIZES, SamShape, Shape
 
-FREE = ("vision.eps", "language.eps", "language.positions", "language.rope_theta", "template")
+FREE = ("vision.eps", "language.eps", "language.positions", "language.rope_theta", "template", "max_tiles")
 """Parts of a shape on which no tensor's size depends: the weights were trained with the folder's values."""
 
 Differences = dict[str, tuple[object, object]]
@@ -30,6 +30,7 @@ def adopted(ours: Shape, stated: Shape) -> Shape:
         vision=replace(ours.vision, eps=vision.eps),
         language=replace(ours.language, eps=language.eps, positions=language.positions, rope_theta=language.rope_theta),
         template=stated.template,
+        max_tiles=stated.max_tiles,
     )
 
 
@@ -39,10 +40,10 @@ def fitting_sizes(stated: Shape) -> list[str]:
 
 
 def _apart(ours: Shape, stated: Shape) -> Differences:
-    """What differs. SAM 2 is compared where the folder states it; new tokens and tiles are the settings' own."""
+    """What differs. SAM 2 is compared where the folder states it; the new tokens are the settings' own."""
     parts = ["vision", "language", *(["sam"] if stated.sam != SamShape() else [])]
     mine, theirs = asdict(ours), asdict(stated)
     pairs = {f"{part}.{key}": (theirs[part][key], value) for part in parts for key, value in mine[part].items()}
     pairs |= {f"tokens.{key}": (theirs["tokens"][key], mine["tokens"][key]) for key in ("image", "seg")}
-    pairs["template"] = (stated.template, ours.template)
+    pairs |= {key: (theirs[key], mine[key]) for key in ("template", "max_tiles")}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -60,15 +60,22 @@ def _other_size(config: Sa2VAConfig, folder: Path, apart: Differences, fitting: 
 
 
 def _tell_adopted(config: Sa2VAConfig) -> None:
-    """Say which values of a named size were replaced by those of the weights."""
+    """Say which values of a named size were replaced by those of the weights, and that the recipe sets other tiles."""
     folders = _described(config)
-    if config.size == "auto" or not folders:
+    if not folders:
         return
-    apart = values_apart(SIZES[config.size], shape_from(folders[0]))
+    stated = shape_from(folders[0])
+    if config.max_tiles not in (None, stated.max_tiles):
+        log.warning("model.max_tiles=%s: %s states %s", config.max_tiles, folders[0] / "config.json", stated.max_tiles)
+    apart = {} if config.size == "auto" else values_apart(SIZES[config.size], stated)
     if apart:
         listed = ", ".join(f"{name} {stated} instead of {ours}" for name, (stated, ours) in apart.items())
         log.warning(
-            "model.size=%s: %d values are those of %s: %s", config.size, len(apart), folders[0] / "config.json", listed
+            "model.size=%s: %d of its values are those of %s: %s",
+            config.size,
+            len(apart),
+            folders[0] / "config.json",
+            listed,
         )
 
 

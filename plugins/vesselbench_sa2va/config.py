@@ -76,7 +76,8 @@ class Sa2VAConfig(Settings):
     resize: Literal["pad", "squash"] = "pad"
     """How an image gets SAM's square shape. pad keeps the aspect ratio; squash stretches, as the official code does."""
     max_tiles: int | None = Field(default=None, ge=1, le=40)
-    """Most tiles of an image for the language model, the thumbnail not counted. None: 12; 1 for the size tiny."""
+    """Most tiles of an image for the language model, the thumbnail not counted. None: what the config.json in `weights`
+    states, else 12; 1 for the size tiny."""
     masks: Literal["three", "single"] = "three"
     """three: SAM makes three candidates and the one of largest predicted IoU is taken, as in the official code; single:
     SAM makes one mask, by its own token for prompts that leave no choice."""

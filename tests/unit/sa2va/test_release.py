@@ -170,9 +170,31 @@ def test_values_that_change_no_dimension_are_taken_from_the_folder_of_a_named_si
     assert shape_of(config).language.eps == 1e-5
     skeleton(config)
     assert caplog.messages == [
-        f"model.size=2b: 2 values are those of {folder}/config.json: language.positions 12288 instead of 32768,"
+        f"model.size=2b: 2 of its values are those of {folder}/config.json: language.positions 12288 instead of 32768,"
         " language.eps 1e-05 instead of 1e-06"
     ]
+
+
+def test_the_tiles_of_a_named_size_are_those_that_the_folder_states(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = _write(tmp_path, max_dynamic_patch=6)
+    config = Sa2VAConfig.model_validate({"size": "2b", "weights": [str(folder)]})
+    assert shape_of(config).max_tiles == 6
+    skeleton(config)
+    assert caplog.messages == [
+        f"model.size=2b: 1 of its values are those of {folder}/config.json: max_tiles 6 instead of 12"
+    ]
+
+
+@pytest.mark.parametrize("size", ["auto", "2b"])
+def test_a_recipe_may_set_other_tiles_than_the_folder_and_it_is_said(
+    size: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = _write(tmp_path, max_dynamic_patch=12)
+    for tiles in (12, 4):
+        skeleton(Sa2VAConfig.model_validate({"size": size, "weights": [str(folder)], "max_tiles": tiles}))
+    assert caplog.messages == [f"model.max_tiles=4: {folder}/config.json states 12"]
 
 
 def test_two_folders_of_unlike_models_are_refused(tmp_path: Path) -> None:
