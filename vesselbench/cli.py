@@ -11,7 +11,22 @@ import typer
 
 from vesselbench.cli_data import data_app
 from vesselbench.cli_results import results_app
-from vesselbench.commands import RUNS, AsJson, Files, Hidden, Name, Nproc, Overrides, Runs, emit, recipe_of, session
+from vesselbench.commands import (
+    RUNS,
+    AsJson,
+    Files,
+    Hidden,
+    Name,
+    Nproc,
+    Overrides,
+    Resume,
+    ResumeIn,
+    Runs,
+    emit,
+    recipe_of,
+    session,
+    training_of,
+)
 from vesselbench.errors import UserError
 
 app = typer.Typer(
@@ -23,15 +38,21 @@ app.add_typer(results_app)
 
 @app.command()
 def train(
-    name: Name, overrides: Overrides = None, config: Files = None, runs: Runs = RUNS, nproc: Nproc = None
+    name: Name,
+    overrides: Overrides = None,
+    config: Files = None,
+    runs: Runs = RUNS,
+    nproc: Nproc = None,
+    resume: Resume = False,
+    resume_in: ResumeIn = None,
 ) -> None:
-    """Train a model into a new run folder and score it on the validation set."""
+    """Train a model into a new run folder (or go on with one) and score it on the validation set."""
     from vesselbench.contest import train_recipe
     from vesselbench.provenance import started_by_another
 
     with session() as (catalogue, watch):
-        recipe = recipe_of(name, config, overrides, catalogue, watch)
-        run = train_recipe(recipe, catalogue, runs, nproc, watch)
+        recipe, resumed = training_of(name, config, overrides, runs, catalogue, watch, resume, resume_in)
+        run = train_recipe(recipe, catalogue, runs, nproc, watch, resumed)
     if run is not None and not started_by_another():
         best = run.record()["best_score"]
         shown = "without value" if best is None else f"{best:.4f}"

@@ -16,6 +16,7 @@ from vesselbench.errors import UserError
 if TYPE_CHECKING:
     from vesselbench.config import DataConfig, Recipe
     from vesselbench.plugins import Catalogue
+    from vesselbench.rundir import RunDir
     from vesselbench.watch import Watch
 
 Name = Annotated[str, typer.Argument(help="A recipe's name, a YAML file, or a model's name.")]
@@ -25,6 +26,11 @@ Runs = Annotated[Path, typer.Option("--runs", help="Folder of the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Nproc = Annotated[int | None, typer.Option("--nproc", min=1, help="Processes; default: one per GPU, else one.")]
 Hidden = Annotated[bool, typer.Option("--pseudonymise", help="Replace ids and groups in the report by hashes.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with a run: NAME is its folder, or a recipe whose newest run is taken."),
+]
+ResumeIn = Annotated[Path | None, typer.Option("--resume-in", hidden=True)]  # the starter of ranks has chosen the run
 RUNS = Path("runs")
 
 
@@ -98,6 +104,26 @@ def subject_of(
     if model is None:
         return Subject(data, None)
     return Subject(data, recipe_of(model, files, others, catalogue, watch, data))
+
+
+def training_of(
+    name: str,
+    files: list[str] | None,
+    overrides: list[str] | None,
+    runs: Path,
+    catalogue: Catalogue,
+    watch: Watch,
+    resume: bool,
+    resume_in: Path | None,
+) -> tuple[Recipe, RunDir | None]:
+    """The recipe to train, and the run to go on with: None for a new one."""
+    from vesselbench.resume import find_unfinished
+    from vesselbench.rundir import RunDir
+
+    if resume:
+        return find_unfinished(name, files or [], overrides or [], runs, catalogue, watch)
+    recipe = recipe_of(name, files, overrides, catalogue, watch)
+    return recipe, None if resume_in is None else RunDir.open(resume_in)
 
 
 def emit(value: Any) -> None:

@@ -28,14 +28,19 @@ class Settings:
     pseudonymise: bool = False
 
 
-def train_recipe(recipe: Recipe, catalogue: Catalogue, runs: Path, nproc: int | None, watch: Watch) -> RunDir | None:
-    """Train in this process, or in several started from it; None on ranks other than 0."""
+def train_recipe(
+    recipe: Recipe, catalogue: Catalogue, runs: Path, nproc: int | None, watch: Watch, resumed: RunDir | None = None
+) -> RunDir | None:
+    """Train in this process, or in several started from it; None on ranks other than 0.
+
+    With `resumed` the training of that run goes on.
+    """
     processes = processes_wanted(nproc, recipe.train.device)
     if processes > 1:
-        return train_launched(recipe, runs, processes)
+        return train_launched(recipe, runs, processes, resumed)
     from vesselbench.training.loop import train
 
-    return train(recipe, catalogue, runs, watch)
+    return train(recipe, catalogue, runs, watch, resumed)
 
 
 def hold_contest(

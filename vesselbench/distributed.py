@@ -58,7 +58,7 @@ def local_world() -> int:
 def mean_over_ranks(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Mean of each value over the ranks, in one collective. The keys must be the same on every rank."""
     names = sorted(values)
-    stacked = torch.stack([values[name].detach().float().reshape(()) for name in names]).to(_talking_device())
+    stacked = torch.stack([values[name].detach().float().reshape(()) for name in names]).to(talking_device())
     if world() > 1:
         dist.all_reduce(stacked)
         stacked /= world()
@@ -106,12 +106,12 @@ def agree(flag: bool) -> bool:
     """Whether the flag is set on ANY rank: so that all stop together and none waits for ever."""
     if world() == 1:
         return flag
-    tensor = torch.tensor([int(flag)], device=_talking_device())
+    tensor = torch.tensor([int(flag)], device=talking_device())
     dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return bool(tensor.item())
 
 
-def _talking_device() -> str:
+def talking_device() -> str:
     """Where a tensor must lie to be sent: NCCL knows CUDA tensors only."""
     return "cuda" if dist.is_initialized() and dist.get_backend() == "nccl" else "cpu"
 

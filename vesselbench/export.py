@@ -29,9 +29,9 @@ from vesselbench.model import (
 from vesselbench.modelcard import CARD, PUBLIC_RECIPE, model_card, public_name, public_recipe
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import dump_recipe, model_settings
+from vesselbench.reopen import open_recipe
 from vesselbench.reproduction import Evidence, Reproduction, find_evidence, hold_against, predict_as_run
 from vesselbench.rundir import RunDir, file_sha256, write_json, write_text
-from vesselbench.runs import open_recipe
 from vesselbench.types import Prediction, Task
 from vesselbench.watch import Watch
 

@@ -44,10 +44,10 @@ def train_apart(recipe: Recipe, runs: Path, nproc: int | None) -> RunDir:
         return job.result(code)
 
 
-def train_launched(recipe: Recipe, runs: Path, nproc: int) -> RunDir:
-    """Train a recipe on `nproc` ranks and return the new run. Raises LaunchError when a rank failed."""
+def train_launched(recipe: Recipe, runs: Path, nproc: int, resumed: RunDir | None = None) -> RunDir:
+    """Train a recipe on `nproc` ranks and return the run, new or `resumed`. Raises LaunchError when a rank failed."""
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(Path(folder), recipe)
+        job = Job(Path(folder), recipe, resumed)
         code = run_processes(nproc, job.words(runs), job)
         return job.result(code)
 
@@ -55,15 +55,19 @@ def train_launched(recipe: Recipe, runs: Path, nproc: int) -> RunDir:
 class Job:
     """The files through which a training that was started and its starter know of each other."""
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, resumed: RunDir | None = None) -> None:
+        self._resumed = resumed
         self.recipe_file = folder / f"{recipe.name}.yaml"
         self.lock = folder / "said"
         self.run_file = Path(os.environ.get(RUN_FILE, folder / "run"))
         write_text(self.recipe_file, dump_recipe(recipe))
+        if resumed is not None:
+            write_text(self.run_file, str(resumed.path))
 
     def words(self, runs: Path) -> list[str]:
         """The command that trains."""
-        return ["train", str(self.recipe_file), "--runs", str(runs)]
+        known = [] if self._resumed is None else ["--resume-in", str(self._resumed.path)]
+        return ["train", str(self.recipe_file), "--runs", str(runs), *known]
 
     def result(self, code: int) -> RunDir:
         """The run that it made. Raises LaunchError for an exit code other than 0, after the run is marked failed."""

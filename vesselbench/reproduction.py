@@ -18,8 +18,8 @@ from vesselbench.data.read import load_example
 from vesselbench.errors import UserError
 from vesselbench.evaluation.predict import Predictor, find_device
 from vesselbench.plugins import Catalogue
+from vesselbench.reopen import open_dataset
 from vesselbench.rundir import RunDir, check_set_name
-from vesselbench.runs import open_dataset
 from vesselbench.types import BoolMask, Example, Prediction, ScoreRow, Scores, SetName
 
 MARGIN = 1e-3

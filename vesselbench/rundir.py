@@ -92,6 +92,16 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk (where the system has that; else nothing)."""
+    with suppress(OSError):  # some network file systems refuse it
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as file:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from vesselbench.config import Recipe
-from vesselbench.data.dataset import Dataset, load_dataset
+from vesselbench.data.dataset import load_dataset
 from vesselbench.errors import UserError
 from vesselbench.evaluation.score import metrics_of
 from vesselbench.plugins import Catalogue
-from vesselbench.recipes import find_config, load_recipe, model_settings, parse_override, read_yaml, validate_recipe
+from vesselbench.recipes import find_config, load_recipe, parse_override, read_yaml
+from vesselbench.reopen import check_base, differences, flatten, open_dataset, open_recipe, same_split
 from vesselbench.rundir import RunDir, file_sha256, read_json, runs_of
-from vesselbench.types import SET_NAMES, SetName, Split
+from vesselbench.types import SetName
 from vesselbench.watch import Watch
 
 Train = Callable[[Recipe], RunDir]
@@ -27,11 +28,6 @@ class Wanted:
 
     files: Sequence[str] = ()
     overrides: Sequence[str] = ()
-
-
-def open_recipe(run: RunDir, catalogue: Catalogue) -> Recipe:
-    """The recipe that a run was trained with."""
-    return validate_recipe(read_yaml(run.config), catalogue)
 
 
 def obtain_run(
@@ -61,29 +57,15 @@ def obtain_run(
     return train(recipe)
 
 
-def same_split(one: Split, other: Split) -> bool:
-    """Whether two splits deal the same data out in the same way."""
-    return one.fingerprint == other.fingerprint and all(
-        set(one.sets[name]) == set(other.sets[name]) for name in SET_NAMES
-    )
-
-
-def differences(recipe: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys whose values differ, with both values."""
-    ours, theirs = _flat(recipe.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
-    keys = sorted(ours.keys() | theirs.keys())
-    return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
-
-
 def asked_for(unlike: dict[str, tuple[Any, Any]], wanted: Wanted) -> list[str]:
     """Those of the differing keys that the command line set."""
     keys: set[str] = set()
     for name in wanted.files:
         path = find_config(name)
         assert path is not None, "load_recipe has refused a name that is no file"
-        keys |= _flat(read_yaml(path)).keys()
+        keys |= flatten(read_yaml(path)).keys()
     for text in wanted.overrides:
-        keys |= _flat(parse_override(text)).keys()
+        keys |= flatten(parse_override(text)).keys()
     return [key for key in unlike if any(key == set_key or key.startswith(f"{set_key}.") for set_key in keys)]
 
 
@@ -91,25 +73,6 @@ def _say_reuse(run: RunDir, unlike: dict[str, tuple[Any, Any]], watch: Watch) ->
     watch.line(f"using the finished run {run.path} (same split)")
     for key, (now, then) in unlike.items():
         watch.line(f"  its {key} was {then!r}; the recipe now says {now!r}")
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return flat
-
-
-def open_dataset(run: RunDir, recipe: Recipe, catalogue: Catalogue) -> Dataset:
-    """The data of a run as they are now; UserError when they are no longer what it was trained on."""
-    dataset = load_dataset(recipe.data, catalogue)
-    if not same_split(dataset.split, run.split()):
-        now, then = dataset.split.fingerprint[:12], run.split().fingerprint[:12]
-        raise UserError(
-            f"the data or the split of {run.path} have changed since it was trained (fingerprint {now}, then {then})",
-            "restore the data, or train again",
-        )
-    return dataset
 
 
 def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch, again: bool = False) -> None:
@@ -144,23 +107,6 @@ def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch
         progress=partial(watch.progress, f"score {recipe.name} {set_name}"),
         cache=open_cache(recipe.data),
     )
-
-
-def check_base(run: RunDir, recipe: Recipe, catalogue: Catalogue) -> None:
-    """UserError when a file of the base weights is no longer the one that the run was trained on.
-
-    A checkpoint holds the trained parameters only: on another base they are another model, without any sign of it.
-    """
-    plugin, config = model_settings(recipe, catalogue)
-    then: dict[str, str] = run.record().get("base_weights", {})
-    now = plugin.base_weights(config) if hasattr(plugin, "base_weights") else {}
-    for path in sorted({*then, *now}):
-        if then.get(path) != now.get(path):
-            raise UserError(
-                f"{path} is not the base that {run.path} was trained on: "
-                f"SHA-256 now {now.get(path, 'none')}, then {then.get(path, 'none')}",
-                "restore that file, or train again",
-            )
 
 
 def _is_scored(run: RunDir, set_name: SetName, weights: str, recipe: Recipe, catalogue: Catalogue) -> bool:

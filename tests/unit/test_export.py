@@ -21,9 +21,10 @@ from vesselbench.export import build_trained, export, find_free
 from vesselbench.model import build_model, load_weights, refuse_faulty, save_trained, write_safetensors
 from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import validate_recipe
+from vesselbench.reopen import open_recipe
 from vesselbench.reproduction import find_evidence
 from vesselbench.rundir import RunDir, file_sha256, write_json, write_jsonl
-from vesselbench.runs import open_recipe, score_run
+from vesselbench.runs import score_run
 from vesselbench.training.loop import train
 from vesselbench.watch import Silent
 

@@ -9,9 +9,10 @@ from PIL import Image
 
 from vesselbench.data.masks import mask_sha256
 from vesselbench.recipes import validate_recipe
+from vesselbench.reopen import open_recipe
 from vesselbench.reproduction import find_evidence
 from vesselbench.rundir import file_sha256, write_jsonl
-from vesselbench.runs import open_recipe, score_run
+from vesselbench.runs import score_run
 from vesselbench.training.loop import train
 from vesselbench.watch import Silent
 

@@ -5,8 +5,9 @@ import pytest
 from vesselbench import UserError
 from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import dump_recipe, load_recipe
+from vesselbench.reopen import differences, same_split
 from vesselbench.rundir import RunDir, write_text
-from vesselbench.runs import Wanted, asked_for, differences, obtain_run, same_split, score_run
+from vesselbench.runs import Wanted, asked_for, obtain_run, score_run
 from vesselbench.types import Split
 
 CATALOGUE = load_catalogue("monai")

@@ -17,8 +17,8 @@ from vesselbench.export import MANIFEST, exported_forms
 from vesselbench.modelcard import PUBLIC_RECIPE
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import model_settings, read_yaml, validate_recipe
+from vesselbench.reopen import check_base, open_recipe
 from vesselbench.rundir import RunDir, file_sha256, read_json
-from vesselbench.runs import check_base, open_recipe
 from vesselbench.types import Task
 
 log = logging.getLogger(__name__)

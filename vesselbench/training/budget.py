@@ -12,6 +12,7 @@ from vesselbench.data.loader import units_of
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import model_settings
 from vesselbench.training.schedule import course
+from vesselbench.training.state import State
 from vesselbench.types import Sample
 
 ENDLESS = 10**9
@@ -86,11 +87,11 @@ class Budget:
             return f"{train.samples} samples"
         return f"{train.minutes:g} minutes of training steps" if self.steps is None else f"{self.steps} steps"
 
-    def state_dict(self) -> dict[str, float]:
-        return {"seconds": self.seconds}
+    def state(self) -> State:
+        return State({"seconds": self.seconds})
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        self.seconds = float(state["seconds"])
+    def restore(self, state: State) -> None:
+        self.seconds = float(state.values["seconds"])
 
     @property
     def _limit(self) -> float:

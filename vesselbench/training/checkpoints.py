@@ -1,92 +1,115 @@
-"""Checkpoints: one new folder each, whole under its final name; the best is kept, the old ones pruned by rule."""
+"""The checkpoints of a training: which are kept, which is best, and going on from the newest sound one."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from vesselbench import distributed
 from vesselbench.config import Recipe
-from vesselbench.errors import UserError
-from vesselbench.model import save_trained
+from vesselbench.model import load_trained
 from vesselbench.plugins import Catalogue
-from vesselbench.rundir import RunDir, file_sha256, write_json
+from vesselbench.rundir import RunDir
+from vesselbench.training.base import check_base_bits
+from vesselbench.training.manifest import (
+    WEIGHTS,
+    clear_drafts,
+    newest_sound,
+    read_manifest,
+    save_checkpoint,
+    saved_steps,
+)
+from vesselbench.training.progress import Progress
+from vesselbench.training.state import States
 from vesselbench.types import Scores
-
-
-def save_checkpoint(run: RunDir, step: int, module: torch.nn.Module) -> Path:
-    """Write ``checkpoints/<step>/{weights.safetensors, meta.json}``; every rank must call it, rank 0 writes.
-
-    The folder is filled under a temporary name and renamed. A step that is saved already is left as it is.
-    """
-    final = run.checkpoints / str(step)
-    if distributed.from_first(final.exists()):
-        return final
-    temporary = run.checkpoints / f".{step}.tmp"
-    weights = temporary / "weights.safetensors"
-    save_trained(module, weights)
-    distributed.on_first(partial(_complete, temporary, final, step))
-    return final
-
-
-def _complete(temporary: Path, final: Path, step: int) -> None:
-    weights = temporary / "weights.safetensors"
-    size = weights.stat().st_size
-    write_json(temporary / "meta.json", {"step": step, "bytes": size, "sha256": file_sha256(weights)})
-    _rename(temporary, final)
 
 
 def prune_checkpoints(run: RunDir, keep: int, protected: set[int | None]) -> list[int]:
     """Remove all but the newest `keep` checkpoints and the `protected` steps (rank 0); returns the removed steps."""
     if distributed.rank() != 0:
         return []
-    steps = sorted(int(path.name) for path in run.checkpoints.iterdir() if path.name.isdigit())
-    removed = [step for step in steps[:-keep] if step not in protected]
+    removed = [step for step in saved_steps(run)[:-keep] if step not in protected]
     for step in removed:
         shutil.rmtree(run.checkpoints / str(step))
     return removed
 
 
+class Trained(Protocol):
+    """What a checkpoint needs of an `Engine`."""
+
+    module: torch.nn.Module
+
+    def base(self) -> dict[str, Any]: ...
+
+
 class Checkpoints:
     """The checkpoints of one run, and which had the best primary metric on the validation set."""
 
-    def __init__(self, run: RunDir, recipe: Recipe, catalogue: Catalogue, module: torch.nn.Module) -> None:
-        self._run, self._keep, self._module = run, recipe.train.keep, module
+    def __init__(
+        self,
+        run: RunDir,
+        recipe: Recipe,
+        catalogue: Catalogue,
+        engine: Trained,
+        states: States,
+        progress: Progress,
+    ) -> None:
+        self._run, self._keep, self._module = run, recipe.train.keep, engine.module
+        self._states, self.progress, self._base = states, progress, engine.base()
         self._metric = recipe.evaluation.primary
         self._sign = 1 if catalogue.metrics[self._metric].better == "higher" else -1
-        self.best_score: float | None = None
-        self.best_step: int | None = None
+        self._scored: dict[str, Any] = {}
 
     def offer_best(self, step: int, scores: Scores) -> str:
         """Save step `step`; it is the best one when its score is. Returns what happened, in words."""
-        score = scores.mean(self._metric)
-        better = score is not None and (self.best_score is None or self._sign * score > self._sign * self.best_score)
+        progress, score = self.progress, scores.mean(self._metric)
+        best = progress.best_score
+        better = score is not None and (best is None or self._sign * score > self._sign * best)
         if better:
-            self.best_score, self.best_step = score, step
+            progress.best_score, progress.best_step = score, step
+        progress.validated_step = step
+        self._scored = {"metric": self._metric, "score": score}
         self.save(step)
         shown = "none" if score is None else f"{score:.4f}"
         at = f"at threshold {scores.threshold:.2f}"
         return f"step {step}: validation {self._metric} {shown} {at}{' (best so far)' if better else ''}"
 
-    def save(self, step: int) -> None:
-        """Save step `step` and remove what the rule no longer keeps."""
-        save_checkpoint(self._run, step, self._module)
+    def save(self, step: int) -> str:
+        """Save step `step`, remove what the rule no longer keeps; returns size and time, in words."""
+        facts = {"base": self._base, **self._scored}
+        self._scored = {}
+        folder = save_checkpoint(self._run, step, self._module, self._states, facts)
         self.record({"last_step": step})
-        prune_checkpoints(self._run, self._keep, {self.best_step, step})
+        prune_checkpoints(self._run, self._keep, {self.progress.best_step, step})
+        manifest = distributed.on_first(partial(read_manifest, folder))
+        return f"step {step}: checkpoint of {manifest['bytes']:,} bytes saved in {manifest['seconds']:.2f} s"
+
+    def resume(self) -> tuple[int, list[str]]:
+        """Restore everything from the newest sound checkpoint; returns its step (0: there is none) and what to say.
+
+        Raises UserError when the frozen weights are not those that the checkpoint was trained on.
+        """
+        drafts = distributed.on_first(partial(clear_drafts, self._run))
+        step, said = distributed.on_first(partial(newest_sound, self._run))
+        said = [f"{name} was being written when the run ended: removed" for name in drafts] + said
+        if step is None:
+            return 0, [*said, "no checkpoint to go on from: starting at step 0"]
+        folder = self._run.checkpoints / str(step)
+        manifest = read_manifest(folder)
+        check_base_bits(folder, manifest, self._base)
+        load_trained(self._module, folder / WEIGHTS)
+        said += self._states.restore(folder)
+        if manifest["world"] != distributed.world():
+            said.append(
+                f"saved by {manifest['world']} processes, going on with {distributed.world()}: losses agree to 1e-5"
+            )
+        self.record({"last_step": step})
+        return step, [*said, f"resumed at step {step}"]
 
     def record(self, values: dict[str, Any]) -> None:
         """Set keys of run.json, the best step among them (rank 0)."""
-        best = {"best_step": self.best_step, "best_score": self.best_score}
+        best = {"best_step": self.progress.best_step, "best_score": self.progress.best_score}
         distributed.on_first(partial(self._run.update, **values, **best))
-
-
-def _rename(temporary: Path, final: Path) -> None:
-    try:
-        os.replace(temporary, final)
-    except OSError as error:
-        raise UserError(f"cannot write {final}: {error.strerror}", "free space or choose another folder") from error

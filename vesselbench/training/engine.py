@@ -28,10 +28,12 @@ from vesselbench.model import Step, batch_to
 from vesselbench.plugins import Catalogue
 from vesselbench.precision import Arithmetic, arithmetic_of, batch_norms, weight_type
 from vesselbench.recipes import model_settings
+from vesselbench.training.base import base_bits
 from vesselbench.training.budget import Budget
 from vesselbench.training.feed import Feed
 from vesselbench.training.initial import build_initial
 from vesselbench.training.optimizer import make_optimizer, param_groups
+from vesselbench.training.optimizer_state import OptimizerState
 from vesselbench.training.settings import deepspeed_settings
 from vesselbench.training.telemetry import StepClock
 from vesselbench.types import Batch, Example, Prediction, Sample, Task
@@ -145,9 +147,17 @@ class Engine:
         """The type of weights and inputs."""
         return weight_type(self.arithmetic)
 
-    def train_batches(self, samples: Sequence[Sample]) -> Iterator[tuple[int, list[Batch]]]:
-        """See `data.loader.train_batches`: those of this rank."""
-        return self.feed.batches(samples, distributed.rank(), distributed.world(), self.budget.most_steps)
+    def train_batches(self, samples: Sequence[Sample], start: int = 0) -> Iterator[tuple[int, list[Batch]]]:
+        """See `data.loader.train_batches`: those of this rank, of the steps after `start`."""
+        return self.feed.batches(samples, distributed.rank(), distributed.world(), start, self.budget.most_steps)
+
+    def optimizer_state(self) -> OptimizerState:
+        """Optimizer, schedule and DeepSpeed's counters, to be saved and restored."""
+        return OptimizerState(self.engine, self.module)
+
+    def base(self) -> dict[str, Any]:
+        """What the frozen weights are: SHA-256 per file, and of their bits as built. Every rank must call it."""
+        return {"files": self.base_weights, "bits": base_bits(self.module)}
 
     def train_step(self, micro_batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
         """One optimizer step over this rank's micro-batches; returns the mean of each loss, detached.

@@ -31,9 +31,9 @@ class Feed:
         return cls(make(config, task), bool(hasattr(plugin, "by_image") and plugin.by_image(config)), train, cache)
 
     def batches(
-        self, samples: Sequence[Sample], rank: int, world: int, steps: int | None = None
+        self, samples: Sequence[Sample], rank: int, world: int, start: int = 0, steps: int | None = None
     ) -> Iterator[tuple[int, list[Batch]]]:
         """See `train_batches`."""
         return train_batches(
-            samples, self.collate, self.train, rank, world, by_image=self.by_image, cache=self.cache, steps=steps
+            samples, self.collate, self.train, rank, world, start, by_image=self.by_image, cache=self.cache, steps=steps
         )

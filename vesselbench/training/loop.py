@@ -1,17 +1,22 @@
-"""The training loop of every model."""
+"""The training loop of every model.
+
+Whatever has state across steps is registered with `States` before the first step; the contract is in state.py.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from vesselbench import distributed
-from vesselbench.config import Recipe
+from vesselbench.config import Recipe, TrainConfig
 from vesselbench.data.cache import open_cache
-from vesselbench.data.dataset import Dataset, load_dataset
+from vesselbench.data.dataset import Dataset
 from vesselbench.evaluation.evaluate import Evaluation, evaluate
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.plugins import Catalogue
@@ -20,6 +25,8 @@ from vesselbench.training.budget import Budget
 from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.engine import Engine, prepare_process
 from vesselbench.training.gauges import Gauges
+from vesselbench.training.progress import Progress
+from vesselbench.training.randomness import RandomState
 from vesselbench.training.record import (
     TIME_FORMAT,
     describe,
@@ -31,24 +38,30 @@ from vesselbench.training.record import (
     measured,
     open_run,
 )
+from vesselbench.training.resuming import dataset_of, go_on, reopen_run
 from vesselbench.training.schedule import due
+from vesselbench.training.state import States
 from vesselbench.training.trackers import Trackers
+from vesselbench.types import Batch, Sample
 from vesselbench.watch import Silent, Watch
 
 
-def train(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch) -> RunDir | None:
+def train(
+    recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch, resumed: RunDir | None = None
+) -> RunDir | None:
     """Train the recipe's model into a new run below `runs`; score its best checkpoint on the validation set.
 
+    With `resumed`, a run that did not finish, the training goes on in its folder from its newest sound checkpoint.
     Returns the run on rank 0, None on the others. A failure is recorded in run.json before it is raised.
     """
     device = prepare_process(recipe.train)
     first = distributed.rank() == 0
     watch = watch if first else Silent()
-    dataset = distributed.on_first(partial(load_dataset, recipe.data, catalogue))
+    dataset = distributed.on_first(partial(dataset_of, recipe, catalogue, resumed))
     budget = Budget.of(recipe, catalogue, dataset.of("train"))
-    run = open_run(recipe, budget, dataset, catalogue, runs)
+    run = open_run(recipe, budget, dataset, catalogue, runs) if resumed is None else reopen_run(resumed)
     with failures_recorded(run):
-        train_steps(recipe, budget, catalogue, dataset, run, device, watch)
+        train_steps(recipe, budget, catalogue, dataset, run, device, watch, resumed is not None)
     distributed.disconnect()  # not after an error: that would end the others before this rank has said why
     if not first:
         return None
@@ -65,9 +78,9 @@ def train_steps(
     run: RunDir,
     device: torch.device,
     watch: Watch,
+    resumed: bool = False,
 ) -> None:
-    """All optimizer steps, with validations and checkpoints in between."""
-    settings = recipe.train
+    """All optimizer steps that are left, with validations and checkpoints in between."""
     engine = Engine.build(recipe, dataset.task, catalogue, device, budget)
     describe(engine, recipe, dataset, catalogue, run, watch)
     validate = partial(
@@ -82,34 +95,76 @@ def train_steps(
         cache=open_cache(recipe.data),
     )
     validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
-    checkpoints = Checkpoints(run, recipe, catalogue, engine.module)
-    clock, gauges = engine.clock, Gauges(device)
-    clock.set_aside("start")
+    progress, states = Progress(), States()
+    states.register("progress", progress)
+    states.register("budget", budget)
+    states.register("clock", engine.clock)
+    states.register("optimizer", engine.optimizer_state())
+    states.register("random", RandomState(device), per_rank=True)
+    checkpoints = Checkpoints(run, recipe, catalogue, engine, states, progress)
+    if resumed:
+        go_on(run, checkpoints, watch)
+    engine.clock.set_aside("start")
     with Trackers(recipe.trackers, run.path, catalogue, distributed.rank() == 0) as trackers:
-        for step, batches in engine.train_batches(dataset.of("train")):
-            clock.lap("data")
-            losses = engine.train_step(batches)
-            clock.end_step()
-            budget.spend(clock.steps[-1])
-            watch.progress("train", *budget.progress(step), glance(engine, losses, settings.batch_size))
-            last = budget.is_used(step)
-            if due(step, settings.log_every) or last:
-                values = distributed.mean_over_ranks(losses) | engine.meters()
-                log_step(run, step, values, measured(engine, gauges, settings.batch_size), trackers)
-            clock.set_aside("logging")
-            if due(step, settings.validate_every) or last:
-                result = validate()
-                clock.set_aside("validation")
-                log_validation(run, step, result, clock, trackers)
-                trackers.scores = result.scores
-                watch.line(checkpoints.offer_best(step, trackers.scores))
-            if due(step, settings.save_every):
-                checkpoints.save(step)
-            clock.set_aside("saving")
-            if last:
-                break
-    checkpoints.record({"steps": step} | clock.facts(settings.batch_size) | machine_facts(gauges, device))
+        work = Work(recipe.train, run, engine, Gauges(device), validate, progress, checkpoints, trackers, watch)
+        work.go(dataset.of("train"))
     engine.close()
+
+
+@dataclass
+class Work:
+    """The steps of one training, and what follows each of them."""
+
+    settings: TrainConfig
+    run: RunDir
+    engine: Engine
+    gauges: Gauges
+    validate: Callable[[], Evaluation]
+    progress: Progress
+    checkpoints: Checkpoints
+    trackers: Trackers
+    watch: Watch
+
+    def go(self, samples: Sequence[Sample]) -> None:
+        """From the step that is done already to the end of the budget."""
+        done, clock, budget = self.progress.step, self.engine.clock, self.engine.budget
+        if done:
+            self.look(done)  # the run may have ended between a step and its validation
+        if not (done and budget.is_used(done)):
+            for step, batches in self.engine.train_batches(samples, done):
+                clock.lap("data")
+                self.step(step, batches)
+                self.look(step)
+                if budget.is_used(step):
+                    break
+        facts = clock.facts(self.settings.batch_size) | machine_facts(self.gauges, self.engine.device)
+        self.checkpoints.record({"steps": self.progress.step} | facts)
+
+    def step(self, step: int, batches: Sequence[Batch]) -> None:
+        """One optimizer step, and its line in the log when that is due."""
+        engine, clock, size = self.engine, self.engine.clock, self.settings.batch_size
+        losses = engine.train_step(batches)
+        clock.end_step()
+        engine.budget.spend(clock.steps[-1])
+        self.progress.step, self.progress.samples = step, self.progress.samples + size
+        self.watch.progress("train", *engine.budget.progress(step), glance(engine, losses, size))
+        if due(step, self.settings.log_every) or engine.budget.is_used(step):
+            values = distributed.mean_over_ranks(losses) | engine.meters()
+            log_step(self.run, step, values, measured(engine, self.gauges, size), self.trackers)
+        clock.set_aside("logging")
+
+    def look(self, step: int) -> None:
+        """What follows step `step`: a validation when it is due and not done yet, and a checkpoint when that is due."""
+        clock, last = self.engine.clock, self.engine.budget.is_used(step)
+        if (due(step, self.settings.validate_every) or last) and self.progress.validated_step < step:
+            result = self.validate()
+            clock.set_aside("validation")
+            log_validation(self.run, step, result, clock, self.trackers)
+            self.trackers.scores = result.scores
+            self.watch.line(self.checkpoints.offer_best(step, result.scores))
+        if due(step, self.settings.save_every):
+            self.checkpoints.save(step)
+        clock.set_aside("saving")
 
 
 def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, watch: Watch) -> Evaluation:

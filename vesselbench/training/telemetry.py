@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from vesselbench.training.state import State
+
 PHASES = ("data", "forward", "backward", "optimizer")
 """Waiting for data; forward; backward; all else of a step: the optimizer, and what the ranks say to each other outside
 of forward and backward. (ZeRO-3 gathers weights inside both; gradients are reduced while backward runs.)"""
@@ -71,6 +73,15 @@ class StepClock:
         now = time.perf_counter()
         self.aside[work] = self.aside.get(work, 0.0) + now - self._last
         self._last = now
+
+    def state(self) -> State:
+        """All steps so far, so that the figures after a resume are the whole training's."""
+        return State({"steps": self.steps, "totals": self.totals, "aside": self.aside})
+
+    def restore(self, state: State) -> None:
+        self.steps, self.totals = list(state.values["steps"]), dict(state.values["totals"])
+        self.aside, self._fresh = dict(state.values["aside"]), []
+        self._last = time.perf_counter()
 
     @property
     def total(self) -> float:

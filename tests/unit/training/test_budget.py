@@ -59,7 +59,7 @@ def test_by_the_clock_the_learning_rate_follows_the_time_used_and_the_last_step_
 def test_the_time_used_is_state():
     used, again = budget(minutes=1), budget(minutes=1)
     used.spend(30)
-    again.load_state_dict(used.state_dict())
+    again.restore(used.state())
     assert again.factor(9) == used.factor(9)
 
 

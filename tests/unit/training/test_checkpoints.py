@@ -8,10 +8,23 @@ import torch
 from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import validate_recipe
 from vesselbench.rundir import RunDir, file_sha256
-from vesselbench.training.checkpoints import Checkpoints, save_checkpoint
+from vesselbench.training.checkpoints import Checkpoints
+from vesselbench.training.manifest import save_checkpoint
+from vesselbench.training.progress import Progress
+from vesselbench.training.state import States
 from vesselbench.types import ScoreRow, Scores
 
 CATALOGUE = load_catalogue("monai")
+
+
+class Plain:
+    """A model as `Checkpoints` sees it."""
+
+    def __init__(self) -> None:
+        self.module = torch.nn.Linear(2, 2)
+
+    def base(self) -> dict:
+        return {"files": {}, "bits": ""}
 
 
 def scores(dice: float | None) -> Scores:
@@ -24,7 +37,7 @@ def checkpoints(tmp_path) -> Checkpoints:
     recipe = validate_recipe({"name": "x", "model": {"name": "unet"}, "train": {"keep": 2}}, CATALOGUE)
     run = RunDir(tmp_path)
     run.update(status="running")
-    return Checkpoints(run, recipe, CATALOGUE, torch.nn.Linear(2, 2))
+    return Checkpoints(run, recipe, CATALOGUE, Plain(), States(), Progress())
 
 
 def steps(tmp_path) -> list[int]:
@@ -32,10 +45,12 @@ def steps(tmp_path) -> list[int]:
 
 
 def test_a_checkpoint_states_its_size_and_hash_and_leaves_no_draft(tmp_path):
-    folder = save_checkpoint(RunDir(tmp_path), 7, torch.nn.Linear(2, 2))
+    folder = save_checkpoint(RunDir(tmp_path), 7, torch.nn.Linear(2, 2), None)
     meta = json.loads((folder / "meta.json").read_text())
     weights = folder / "weights.safetensors"
-    assert meta == {"step": 7, "bytes": weights.stat().st_size, "sha256": file_sha256(weights)}
+    size = weights.stat().st_size
+    assert (meta["step"], meta["world"], meta["bytes"]) == (7, 1, size)
+    assert meta["files"] == {"weights.safetensors": {"bytes": size, "sha256": file_sha256(weights)}}
     assert [path.name for path in folder.parent.iterdir()] == ["7"]
 
 
@@ -51,7 +66,7 @@ def test_a_later_equal_score_is_not_better_and_a_missing_one_never_is(checkpoint
     assert "best so far" in checkpoints.offer_best(1, scores(0.5))
     assert "best so far" not in checkpoints.offer_best(2, scores(0.5))
     assert checkpoints.offer_best(3, scores(None)).startswith("step 3: validation dice none")
-    assert checkpoints.best_step == 1
+    assert checkpoints.progress.best_step == 1
 
 
 def test_saving_a_step_twice_keeps_the_first(checkpoints, tmp_path):

@@ -1,0 +1,81 @@
+"""Going on with a run that did not finish, in its own folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vesselbench import distributed
+from vesselbench.config import Recipe
+from vesselbench.data.dataset import Dataset, load_dataset
+from vesselbench.plugins import Catalogue
+from vesselbench.reopen import check_base, open_dataset
+from vesselbench.rundir import RunDir, write_bytes
+from vesselbench.training.checkpoints import Checkpoints
+from vesselbench.training.record import TIME_FORMAT
+from vesselbench.watch import Watch
+
+
+def dataset_of(recipe: Recipe, catalogue: Catalogue, resumed: RunDir | None) -> Dataset:
+    """The data of a recipe; UserError when a run that goes on was trained on others, or on other base weights."""
+    if resumed is None:
+        return load_dataset(recipe.data, catalogue)
+    if "base_weights" in resumed.record():  # else it ended before they were read
+        check_base(resumed, recipe, catalogue)
+    return open_dataset(resumed, recipe, catalogue)
+
+
+def reopen_run(run: RunDir) -> RunDir:
+    """The run, marked as running again."""
+    distributed.on_first(partial(run.update, status="running", reason=None))
+    return run
+
+
+def go_on(run: RunDir, checkpoints: Checkpoints, watch: Watch) -> None:
+    """Restore the newest sound checkpoint and make train.jsonl end where it does; says and records what happened."""
+    step, said = checkpoints.resume()
+    validated = checkpoints.progress.validated_step
+    cut = distributed.on_first(lambda: cut_log(run.train_log, step) + cut_log(run.validation_log, validated))
+    for text in [*said, *cut]:
+        watch.line(text)
+    distributed.on_first(partial(_note, run, step, [*said, *cut]))
+
+
+def _note(run: RunDir, step: int, said: list[str]) -> None:
+    before = run.record().get("resumed", [])
+    entry = {"step": step, "world": distributed.world(), "at": time.strftime(TIME_FORMAT), "said": said}
+    run.update(resumed=[*before, entry])
+
+
+def cut_log(log: Path, step: int) -> list[str]:
+    """Keep the lines of a log up to `step`; move later ones, which come again, to <log>.<n>.discarded."""
+    if not log.is_file():
+        return []
+    lines = log.read_bytes().splitlines(keepends=True)
+    kept: list[bytes] = []
+    rest: list[bytes] = []
+    for line in lines:
+        (kept if _step_of(line) <= step else rest).append(line)
+    if not rest:
+        return []
+    number = 1
+    while (aside := log.with_name(f"{log.name}.{number}.discarded")).exists():
+        number += 1
+    write_bytes(aside, b"".join(rest))
+    write_bytes(log, b"".join(kept))
+    return [f"{len(rest)} lines of {log.name} after step {step} are moved to {aside.name}: they come again"]
+
+
+def _step_of(line: bytes) -> float:
+    """The step of a whole line; infinity for one that was cut short."""
+    if not line.endswith(b"\n"):
+        return math.inf
+    try:
+        values: Any = json.loads(line)
+        return int(values["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

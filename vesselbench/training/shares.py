@@ -1,0 +1,127 @@
+"""What this rank's optimizer holds of each trainable parameter, at every ZeRO stage.
+
+DeepSpeed lays the parameters of a group end to end in flat fp32 tensors and gives each rank a part of them (ZeRO:
+Rajbhandari et al. 2020); the torch optimizer inside knows the flat tensors only. At stage 0 in fp32 the parameter is
+its own flat tensor, in bf16 it has an fp32 copy of its own. The private names of DeepSpeed that are read here are
+guarded by tests/unit/training/test_shares.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from vesselbench import distributed, sharding
+
+
+@dataclass(frozen=True)
+class Share:
+    """Elements ``start .. start + numel`` of a (flattened) parameter lie at ``offset .. offset + numel`` of `flat`.
+
+    `flat` is None where this rank holds nothing of the parameter; `numel` is 0 then.
+    """
+
+    parameter: torch.nn.Parameter
+    flat: torch.Tensor | None
+    offset: int
+    start: int
+    numel: int
+    everywhere: bool = False
+    """Whether each rank holds the whole of it (stage 0)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole parameter."""
+        return sharding.whole_shape(self.parameter)
+
+    def of(self, flat: torch.Tensor) -> torch.Tensor:
+        """This rank's elements in a tensor that is laid out as `flat` is; a view."""
+        return flat.detach().reshape(-1).narrow(0, self.offset, self.numel)
+
+    def master(self) -> torch.Tensor:
+        """This rank's elements of the fp32 weights that the optimizer moves; empty where it holds none."""
+        return torch.empty(0) if self.flat is None else self.of(self.flat.data)
+
+    def cut(self, whole: torch.Tensor) -> torch.Tensor:
+        """This rank's elements of a whole parameter."""
+        return whole.reshape(-1).narrow(0, self.start, self.numel)
+
+    def gather(self, mine: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor | None:
+        """The whole tensor, on rank 0, from every rank's elements `mine` (None elsewhere). All ranks must call it."""
+        total = torch.Size(self.shape).numel()
+        if self.numel == total and distributed.world() == 1:
+            return mine.detach().reshape(self.shape)
+        buffer = torch.zeros(total, dtype=dtype, device=distributed.talking_device())
+        if self.numel and (distributed.rank() == 0 or not self.everywhere):
+            buffer.narrow(0, self.start, self.numel).copy_(mine)
+        if not self.everywhere:
+            # the bits are added, as whole numbers to zeros: a sum of floats would turn -0.0 into 0.0
+            dist.reduce(buffer.view(torch.int32), dst=0)
+        return buffer.reshape(self.shape) if distributed.rank() == 0 else None
+
+
+def shares_of(engine: Any, module: torch.nn.Module) -> dict[str, Share]:
+    """The share of every trainable parameter, by name, in the module's order. `engine` is DeepSpeed's."""
+    copies = _copies(engine.optimizer)
+    found = {n: _share(engine, p, copies) for n, p in module.named_parameters() if p.requires_grad}
+    held = {id(p) for group in inner_optimizer(engine).param_groups for p in group["params"]}
+    strange = [n for n, s in found.items() if s.everywhere and id(s.flat) not in held]
+    if strange:
+        raise RuntimeError(
+            f"the optimizer does not hold {strange[0]} itself: unknown layout of {type(engine.optimizer)}"
+        )
+    return found
+
+
+def inner_optimizer(engine: Any) -> torch.optim.Optimizer:
+    """The torch optimizer inside of DeepSpeed's."""
+    inner: torch.optim.Optimizer = getattr(engine.optimizer, "optimizer", engine.optimizer)
+    return inner
+
+
+def _copies(optimizer: Any) -> dict[int, torch.Tensor]:
+    """The fp32 copy of each parameter, by its id, where DeepSpeed keeps one by one (stage 0 in bf16)."""
+    if not hasattr(optimizer, "fp16_groups") or not hasattr(optimizer, "fp32_groups"):
+        return {}
+    pairs = zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True)
+    return {id(low): high for lows, highs in pairs for low, high in zip(lows, highs, strict=True)}
+
+
+def _share(engine: Any, parameter: torch.nn.Parameter, copies: dict[int, torch.Tensor]) -> Share:
+    size = sharding.whole_numel(parameter)
+    if sharding.is_sharded(parameter):
+        split: Any = parameter
+        group, offset, numel = engine.optimizer.grad_position[engine.optimizer.get_param_id(parameter)]
+        start = min(size, split.ds_tensor.ds_numel * distributed.rank())
+        flat = engine.optimizer.fp32_partitioned_groups_flat[group]
+        return Share(parameter, flat, int(offset), start, max(0, min(int(numel), size - start)))  # the end is padding
+    if not hasattr(parameter, "_hp_mapping"):
+        return Share(parameter, copies.get(id(parameter), parameter), 0, 0, size, everywhere=True)
+    mapping = parameter._hp_mapping
+    if mapping is None:
+        return Share(parameter, None, 0, 0, 0)
+    held, within = mapping.hp_fragment_address, mapping.lp_fragment_address
+    (flat,) = inner_optimizer(engine).param_groups[mapping.param_group_index]["params"]
+    return Share(parameter, flat, int(held.start), int(within.start), int(held.numel))
+
+
+@contextmanager
+def swapped_in(engine: Any, share: Share, write: bool = False) -> Iterator[None]:
+    """Context in which the optimizer's tensors of a share are in memory; does nothing unless they are on NVMe."""
+    zero = engine.optimizer
+    group = None
+    if getattr(zero, "swap_optimizer", False) and sharding.is_sharded(share.parameter):
+        found = zero.grad_position[zero.get_param_id(share.parameter)][0]
+        group = found if zero._swappable_optimizer_subgroup(found) else None
+    if group is None:
+        yield
+        return
+    zero._optimizer_states_and_gradient_swap_in(group)
+    yield
+    leave: Callable[[int], None] = zero._optimizer_states_and_gradient_swap_out if write else zero._release_swap_buffers
+    leave(group)
