@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from vesselbench.compare import Comparison, verdict
 from vesselbench.contender import mean_of
@@ -22,23 +17,13 @@ from vesselbench.pairing import RESAMPLES
 from vesselbench.plugins import Catalogue
 from vesselbench.report import overlay, pseudonyms, tables, words
 from vesselbench.report.choice import choose_images
+from vesselbench.report.page import Plot, templates
 from vesselbench.report.panels import Panel, make_panels, read_data
 from vesselbench.report.plots import THEMES, plot_differences, plot_scores, plot_texts
 from vesselbench.report.record import write_comparison
+from vesselbench.report.svg import colour
 from vesselbench.rundir import write_bytes, write_text
 from vesselbench.verdict import leading_pair
-
-MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&])")
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One plot by name, drawn once for each theme: PNG by theme name."""
-
-    name: str
-    pngs: dict[str, bytes]
-    alt: str
-    caption: str
 
 
 def render_comparison(
@@ -57,7 +42,7 @@ def render_comparison(
     panels = make_panels(shown.comparison, shown.original, choices, read_data(comparison, catalogue))
     plots = _plots(shown.comparison)
     view = _view(shown.comparison, panels, plots, choices.unranked, pseudonymised)
-    environment = _environment()
+    engine = templates()
     with _new_folder(folder) as draft:
         for plot in plots:
             write_bytes(draft / "panels" / f"plot-{plot.name}.png", plot.pngs[THEMES[0].name])
@@ -65,8 +50,8 @@ def render_comparison(
             for tile in panel.tiles:
                 write_bytes(draft / "panels" / tile.file, tile.png)
         write_comparison(shown.comparison, draft / "comparison.json")
-        write_text(draft / "report.md", environment.get_template("report.md.j2").render(view))
-        write_text(draft / "report.html", environment.get_template("report.html").render(view))
+        write_text(draft / "report.md", engine.get_template("report.md.j2").render(view))
+        write_text(draft / "report.html", engine.get_template("report.html").render(view))
     return folder / "report.html"
 
 
@@ -154,27 +139,7 @@ def _heroes(comparison: Comparison) -> list[dict[str, str]]:
             "score": words.or_absent(mean_of(run.values(comparison.primary)), words.score),
             "parameters": words.amount(run.costs.parameters_total),
             "time": words.or_absent(run.costs.train_seconds, words.duration),
-            "light": THEMES[0].runs[place % len(THEMES[0].runs)],
-            "dark": THEMES[1].runs[place % len(THEMES[1].runs)],
+            "kind": colour(place),
         }
         for place, run in enumerate(comparison.runs)
     ]
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("vesselbench.report", "."),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["data_uri"] = lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    environment.filters["plain"] = escape_markdown
-    return environment
-
-
-def escape_markdown(text: str) -> str:
-    """`text` so that Markdown prints it as it is, also inside a table cell."""
-    return MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(str(text).split()))

@@ -23,11 +23,12 @@ CASES = (
 
 @dataclass(frozen=True)
 class Cell:
-    """`text`, a smaller `note` under it, and whether it stands out."""
+    """`text`, a smaller `note` under it, whether it stands out, and what it is sorted by (None: its text)."""
 
     text: str
     note: str = ""
     strong: bool = False
+    sort: float | str | None = None
 
 
 @dataclass(frozen=True)

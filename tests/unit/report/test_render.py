@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 import resource
@@ -15,7 +16,7 @@ from PIL import Image
 from vesselbench.compare import compare, verdict
 from vesselbench.errors import UserError
 from vesselbench.report import render_comparison
-from vesselbench.report.render import escape_markdown
+from vesselbench.report.page import escape_markdown
 from vesselbench.rundir import write_bytes
 
 VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
@@ -70,7 +71,10 @@ def test_the_page_is_one_well_formed_file_that_asks_for_nothing(comparison, tmp_
     text = render_comparison(comparison, tmp_path / "out", catalogue).read_text()
     page = Page(text)
     assert page.open == []
-    assert not re.search(r"https?://|<script|<link|@import|url\(", text)
+    assert not re.search(r"https?://|<script\s|<link|@import|url\(", text)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{allowed}'" in text
     pictures = page.all("img")
     assert len(pictures) >= 3 * 4 + 2
     for picture in pictures:
