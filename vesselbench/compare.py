@@ -3,94 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import replace
 
-from vesselbench.contender import Contender, label_apart, mean_of, read_contender
+from vesselbench.comparison import Comparison, Several
+from vesselbench.config import EvalConfig
+from vesselbench.contender import Contender, gather_seeds
 from vesselbench.errors import UserError
 from vesselbench.likeness import notes_of, refuse_unlike
-from vesselbench.pairing import Pair, pair_runs
+from vesselbench.pairing import RESAMPLES, SEED, Pair, Role, pair_all
 from vesselbench.rundir import RunDir
-from vesselbench.types import ScoreRow, SetName
+from vesselbench.scored import ScoredRun, read_scored
+from vesselbench.statistics.several import bootstrap_ranks, friedman
+from vesselbench.types import SetName
 from vesselbench.verdict import verdict
 
 __all__ = ["Comparison", "compare", "verdict"]
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Runs joined by id. Every run's rows stand in the order of `images`; `groups` runs along with it."""
+def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | None = None) -> Comparison:
+    """Compare finished runs on one set. One contender gives a Comparison without pairs.
 
-    set_name: SetName
-    primary: str
-    margin: float
-    directions: Mapping[str, str]
-    """metric name -> "higher" or "lower", whichever is better."""
-    runs: tuple[Contender, ...]
-    images: tuple[str, ...]
-    groups: tuple[str, ...]
-    pairs: tuple[Pair, ...]
-    """Every two runs, in the order in which they were given."""
-    observer2: tuple[ScoreRow, ...] | None
-    """The second observer's rows, when every run has them."""
-    notes: tuple[str, ...]
-
-    def ranked(self) -> list[Contender]:
-        """Runs from the best to the worst mean of the primary metric; those without any value last."""
-        sign = -1.0 if self.directions[self.primary] == "higher" else 1.0
-        means = {run.label: mean_of(run.values(self.primary)) for run in self.runs}
-
-        def place(run: Contender) -> tuple[bool, float]:
-            mean = means[run.label]
-            return (mean is None, sign * (mean or 0.0))
-
-        return sorted(self.runs, key=place)
-
-
-def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float = 0.01) -> Comparison:
-    """Compare finished runs on one set; the first is the baseline. One run gives a Comparison without pairs.
-
-    `margin`: the difference of the primary metric, in its own unit, below which runs count as equivalent.
-    Raises UserError, naming the runs and what differs, for unlike data, splits, images, metrics or primary metrics,
-    for a run given twice, for one that has not finished or whose scores do not cover the set.
+    Runs that differ in their seed only are one contender (see `gather_seeds`). `margin`: the difference of the
+    primary metric, in its own unit, up to which contenders count as equivalent; default: the one that the runs
+    declared. Another one is used, and a note says that it was given after the fact.
+    Raises UserError, naming the runs and what differs, for unlike data, splits, images, metrics or plans, for a run
+    given twice, for one that has not finished or whose scores do not cover the set.
     """
     if not runs:
         raise UserError("no runs to compare", "name at least two, for example: vesselbench compare sa2va unet")
-    if not margin >= 0:
+    if margin is not None and not margin >= 0:
         raise UserError(f"the margin of equivalence is {margin}", "give 0 or more, for example 0.01")
-    read = [read_contender(run, set_name) for run in runs]
+    read = [read_scored(run, set_name) for run in runs]
     refuse_unlike(read)
-    first = read[0]
+    first, declared = read[0], next((run.declared for run in read if run.declared is not None), None)
     ids = tuple(row.id for row in first.scores.rows)
     groups = tuple(row.group or row.id for row in first.scores.rows)
-    labels = label_apart([contender.label for contender in read], [run.path.name for run in runs])
-    contenders = tuple(_in_order(replace(c, label=label), ids) for c, label in zip(read, labels, strict=True))
-    pairs = tuple(pair_runs(a, b, groups, margin) for a, b in combinations(contenders, 2))
-    observed = all(contender.observer2 is not None for contender in contenders)
+    contenders = tuple(gather_seeds([_in_order(run, ids) for run in read]))
+    family = _family(first, None if declared is None else declared.family)
+    held = declared.margin if margin is None and declared is not None else margin
+    held = EvalConfig().margin if held is None else held
+    pairs = pair_all(contenders, groups, _roles(first, family), held)
     return Comparison(
         set_name=set_name,
         primary=first.primary,
-        margin=margin,
+        margin=held,
+        declared_margin=None if declared is None else declared.margin,
+        family=family,
+        unit=_unit(groups, ids) if declared is None else declared.unit,
         directions=first.directions,
         runs=contenders,
         images=ids,
         groups=groups,
         pairs=pairs,
-        observer2=first.observer2 if observed else None,
-        notes=(*notes_of(contenders), *_notes_on_pairs(pairs, first.primary)),
+        several=_several(contenders, groups) if len(contenders) > 2 else None,
+        observer2=first.observer2 if all(run.observer2 is not None for run in read) else None,
+        notes=(*notes_of(contenders), *_notes_on_plans(read, held), *_notes_on_pairs(pairs, first.primary)),
     )
 
 
-def _in_order(contender: Contender, ids: Sequence[str]) -> Contender:
-    rows = {row.id: row for row in contender.scores.rows}
-    return replace(contender, scores=replace(contender.scores, rows=tuple(rows[sample] for sample in ids)))
+def _in_order(run: ScoredRun, ids: Sequence[str]) -> ScoredRun:
+    rows = {row.id: row for row in run.scores.rows}
+    return replace(run, scores=replace(run.scores, rows=tuple(rows[sample] for sample in ids)))
+
+
+def _family(run: ScoredRun, declared: Sequence[str] | None) -> tuple[str, ...]:
+    """The secondary metrics; UserError for a declared one that was not scored."""
+    if declared is None:
+        return tuple(metric for metric in run.directions if metric != run.primary)
+    for metric in declared:
+        if metric not in run.directions:
+            raise UserError(f"{run.run.path} declared {metric!r} and did not score it", "evaluate it again")
+    return tuple(metric for metric in declared if metric != run.primary)
+
+
+def _roles(run: ScoredRun, family: Sequence[str]) -> Mapping[str, Role]:
+    roles: dict[str, Role] = {m: "secondary" if m in family else "exploratory" for m in run.directions}
+    return {**roles, run.primary: "primary"}
+
+
+def _unit(groups: Sequence[str], ids: Sequence[str]) -> str:
+    return "image" if list(groups) == list(ids) else "group"
+
+
+def _several(contenders: Sequence[Contender], groups: Sequence[str]) -> Several | None:
+    """Friedman's test and the ranks over the images on which all have a value; None when there are none."""
+    primary = contenders[0].primary
+    columns = zip(*(contender.values(primary) for contender in contenders), strict=True)
+    kept = [(of_image, group) for of_image, group in zip(columns, groups, strict=True) if None not in of_image]
+    if not kept:
+        return None
+    values = [[value or 0.0 for value in row] for row in zip(*(of_image for of_image, _ in kept), strict=True)]
+    names = [group for _, group in kept]
+    better = contenders[0].directions[primary]
+    return Several(friedman(values, names), bootstrap_ranks(values, names, better, RESAMPLES, SEED), len(kept))
+
+
+def _notes_on_plans(runs: Sequence[ScoredRun], margin: float) -> list[str]:
+    """What was decided after the fact."""
+    notes = []
+    if any(run.declared is None for run in runs):
+        notes.append("After the fact: a run recorded no primary metric and no margin before its test set was scored.")
+    declared = next((run.declared for run in runs if run.declared is not None), None)
+    if declared is None:
+        return notes
+    if declared.primary != runs[0].primary:
+        notes.append(
+            f"After the fact: {declared.primary} was declared as the primary metric, {runs[0].primary} is compared."
+        )
+    if declared.margin != margin:
+        notes.append(
+            f"After the fact: the margin of equivalence {margin:g} was given after the runs had declared "
+            f"{declared.margin:g}."
+        )
+    return notes
 
 
 def _notes_on_pairs(pairs: Sequence[Pair], primary: str) -> list[str]:
     notes = []
     if len(pairs) > 1:
-        notes.append(f"{len(pairs)} pairs are compared; intervals and p are not adjusted for their number.")
+        notes.append(
+            f"{len(pairs)} pairs are compared: their judgements are corrected for it (Holm), their intervals not."
+        )
     tests = [pair.metrics[primary].test for pair in pairs]
     words = dict.fromkeys(test.note for test in tests if test is not None and test.note)
     notes.extend(f"Signed-rank test: {word}." for word in words)
+    for pair in pairs:
+        paired = pair.metrics[primary]
+        if paired.interval.low is not None and paired.interval.low == paired.interval.high:
+            notes.append(f"{pair.a} and {pair.b} differ by the same {primary} on every image.")
     return notes

@@ -1,222 +1,146 @@
-"""One run as a comparison sees it: its scores of one set, what it cost, and how it was made (no torch)."""
+"""One side of a comparison: a model that was trained with one seed or with several."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median, stdev
 from typing import Any
 
-import numpy as np
-
-from vesselbench.errors import UserError
-from vesselbench.recipes import read_yaml
-from vesselbench.rundir import RunDir, read_json, read_jsonl
-from vesselbench.types import ScoreRow, Scores, SetName, Split
-
-DAMAGED = "the file was damaged after it was written: evaluate the run again"
+from vesselbench.rundir import RunDir
+from vesselbench.scored import Costs, ScoredRun
+from vesselbench.types import ScoreRow, Scores, Split
 
 
 @dataclass(frozen=True)
-class Costs:
-    """What a run took. None where the run could not measure it (peak memory without a GPU, say)."""
+class Spread:
+    """The means over images of each seed, in the seeds' order, and their standard deviation (None for one seed)."""
 
-    train_seconds: float | None
-    seconds_per_step: float | None
-    samples_per_second: float | None
-    steps: int
-    batch_size: int
-    parameters_total: int
-    parameters_trainable: int
-    peak_memory_bytes: int | None
-    images_per_second: float | None
-    """Prediction of the compared set."""
-    device: str
-    precision: str
-    zero_stage: int
-    world: int
-
-    @property
-    def samples_seen(self) -> int:
-        """Optimizer steps times samples per step."""
-        return self.steps * self.batch_size
+    means: tuple[float | None, ...]
+    sd: float | None
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A finished run and its scores; `label` is unique within a comparison."""
+    """Runs of one recipe that differ in their seed only; `label` is unique within a comparison.
+
+    Its values are the means over its seeds. What the seeds have in common is that of the first one.
+    """
 
     label: str
-    run: RunDir
-    record: Mapping[str, Any]
-    config: Mapping[str, Any]
-    split: Split
-    scores: Scores
-    summary: Mapping[str, Any]
-    costs: Costs
-    observer2: tuple[ScoreRow, ...] | None
+    seeds: tuple[ScoredRun, ...]
+
+    @property
+    def first(self) -> ScoredRun:
+        return self.seeds[0]
+
+    @property
+    def run(self) -> RunDir:
+        return self.first.run
 
     @property
     def where(self) -> str:
-        """The run's folder below the runs folder: <recipe>/<time>-<4 hex>."""
-        return "/".join(self.run.path.parts[-2:])
+        return self.first.where
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        return self.first.record
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.first.config
+
+    @property
+    def split(self) -> Split:
+        return self.first.split
+
+    @property
+    def scores(self) -> Scores:
+        """Those of the first seed, not the means."""
+        return self.first.scores
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        return self.first.summary
+
+    @property
+    def observer2(self) -> tuple[ScoreRow, ...] | None:
+        return self.first.observer2
 
     @property
     def primary(self) -> str:
-        return str(self.summary["primary"])
+        return self.first.primary
 
     @property
     def directions(self) -> dict[str, str]:
         """metric name -> "higher" or "lower", whichever is better."""
-        return {name: str(entry["better"]) for name, entry in self.summary["metrics"].items()}
+        return self.first.directions
+
+    @property
+    def costs(self) -> Costs:
+        """What one seed took: times and speeds are means over the seeds, memory is the highest."""
+        every = [seed.costs for seed in self.seeds]
+        return replace(
+            every[0],
+            train_seconds=_mean_if_all([costs.train_seconds for costs in every]),
+            seconds_per_step=_mean_if_all([costs.seconds_per_step for costs in every]),
+            samples_per_second=_mean_if_all([costs.samples_per_second for costs in every]),
+            images_per_second=_mean_if_all([costs.images_per_second for costs in every]),
+            peak_memory_bytes=max((costs.peak_memory_bytes or 0 for costs in every), default=0) or None,
+        )
 
     def values(self, metric: str) -> list[float | None]:
-        """One value per image, in the order of the comparison's images; None where it could not be computed."""
-        return [row.values[metric] for row in self.scores.rows]
+        """One value per image, the mean over the seeds; None where one of the seeds has none."""
+        return [_mean_if_all(list(of_image)) for of_image in zip(*(s.values(metric) for s in self.seeds), strict=True)]
+
+    def spread(self, metric: str) -> Spread:
+        """How much the seeds differ: each one's mean over images, and the standard deviation of these."""
+        means = tuple(mean_of(seed.values(metric)) for seed in self.seeds)
+        known = [mean for mean in means if mean is not None]
+        return Spread(means, stdev(known) if len(known) == len(means) > 1 else None)
 
 
-def read_contender(run: RunDir, set_name: SetName) -> Contender:
-    """Read what a comparison needs of a run.
+def gather_seeds(runs: Sequence[ScoredRun]) -> list[Contender]:
+    """Contenders in the order in which the first run of each was given.
 
-    Raises UserError when the run has not finished, the set has no scores, the scores do not cover the set exactly,
-    or a key is missing or of another kind; the message names the file and the key or the line.
+    Runs are seeds of one contender when their config.yaml differ in ``train.seed`` only and no two seeds are the
+    same. When that would leave a single contender, every run stands for itself: its seeds are what is compared.
     """
-    record = run.record()
-    if record.get("status") != "finished":
-        raise UserError(
-            f"{run.path} has not finished (status: {record.get('status')})",
-            "compare finished runs only: train it to the end",
-        )
-    scores, split = run.scores(set_name), run.split()
-    folder = run.evaluation(set_name)
-    summary = read_json(folder / "summary.json")
-    _check_summary(summary, folder / "summary.json")
-    check_rows(scores.rows, summary["metrics"], folder / "scores.jsonl")
-    _refuse_partial(run, scores.rows, split, set_name)
-    if scores.fingerprint != split.fingerprint:
-        raise UserError(
-            f"{run.path} was scored on other data ({scores.fingerprint[:12]}) than it was trained on "
-            f"({split.fingerprint[:12]})",
-            f"vesselbench evaluate {run.path} --set {set_name}",
-        )
-    observer = run.observer_file(set_name)
-    rows = _observer_rows(observer, summary["metrics"]) if observer.is_file() else None
-    costs = _costs(record, summary, run)
-    label = str(_need(record, "recipe", run.record_file))
-    return Contender(label, run, record, read_yaml(run.config), split, scores, summary, costs, rows)
+    alike: dict[str, list[ScoredRun]] = {}
+    for run in runs:
+        alike.setdefault(_without_seed(run.config), []).append(run)
+    sides: list[tuple[ScoredRun, ...]] = []
+    for members in alike.values():
+        distinct = len({member.seed for member in members}) == len(members)
+        sides.extend([tuple(members)] if distinct and len(alike) > 1 else [(member,) for member in members])
+    names = [str(side[0].record["recipe"]) for side in sides]
+    folders = [side[0].run.path.name for side in sides]
+    return [Contender(label, side) for label, side in zip(_apart(names, folders), sides, strict=True)]
 
 
-def label_apart(names: Sequence[str], folders: Sequence[str]) -> list[str]:
+def _without_seed(config: Mapping[str, Any]) -> str:
+    train = {key: value for key, value in (config.get("train") or {}).items() if key != "seed"}
+    return json.dumps({**config, "train": train}, sort_keys=True, default=str)
+
+
+def _apart(names: Sequence[str], folders: Sequence[str]) -> list[str]:
     """Recipe names where they are unique, else the name with the run's folder behind it."""
     return [name if names.count(name) == 1 else f"{name} {folder}" for name, folder in zip(names, folders, strict=True)]
+
+
+def _mean_if_all(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:
     """Mean of those that are not None; None when there are none."""
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    return fmean(known) if known else None
 
 
 def median_of(values: Sequence[float | None]) -> float | None:
     """Median of those that are not None; None when there are none."""
     known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
-
-
-def _check_summary(summary: Any, path: Path) -> None:
-    """Refuse a summary.json that lacks what a comparison needs."""
-    if not isinstance(summary, dict):
-        raise UserError(f"{path} is no mapping", DAMAGED)
-    for key in ("primary", "metrics", "images_per_second"):
-        _need(summary, key, path)
-    metrics = summary["metrics"]
-    if not isinstance(metrics, dict) or not all(isinstance(entry, dict) for entry in metrics.values()):
-        raise UserError(f"{path}: 'metrics' is no mapping of metrics", DAMAGED)
-    for name, entry in metrics.items():
-        if _need(entry, "better", f"{path} metrics.{name}") not in ("higher", "lower"):
-            raise UserError(f"{path}: metrics.{name}.better is {entry['better']!r}", DAMAGED)
-    if summary["primary"] not in metrics:
-        raise UserError(f"{path}: the primary metric {summary['primary']!r} is none of its metrics", DAMAGED)
-
-
-def check_rows(rows: Sequence[ScoreRow], metrics: Iterable[str], path: Path) -> None:
-    """Refuse rows that are not one finite number or None per metric; UserError names file and line."""
-    names = set(metrics)
-    for number, row in enumerate(rows, 1):
-        where = f"{path} line {number}"
-        if not isinstance(row.id, str) or not isinstance(row.group, str) or not isinstance(row.values, Mapping):
-            raise UserError(f"{where} is no row of scores", DAMAGED)
-        if set(row.values) != names:
-            raise UserError(f"{where} has values of {sorted(row.values)}, not of {sorted(names)}", DAMAGED)
-        for name, value in row.values.items():
-            if value is not None and not _is_number(value):
-                raise UserError(f"{where}: {name} is {value!r}, no number", DAMAGED)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _observer_rows(path: Path, metrics: Iterable[str]) -> tuple[ScoreRow, ...]:
-    rows = []
-    for number, record in enumerate(read_jsonl(path), 1):
-        try:
-            rows.append(ScoreRow(**record))
-        except TypeError as error:
-            raise UserError(f"{path} line {number} is no row of scores: {error}", DAMAGED) from None
-    check_rows(rows, metrics, path)
-    return tuple(rows)
-
-
-def _refuse_partial(run: RunDir, rows: Sequence[ScoreRow], split: Split, set_name: SetName) -> None:
-    scored, expected = [row.id for row in rows], split.sets.get(set_name, ())
-    doubled = sorted(sample for sample, times in Counter(scored).items() if times > 1)
-    missing, extra = sorted(set(expected) - set(scored)), sorted(set(scored) - set(expected))
-    if doubled or missing or extra:
-        parts = (("scored twice", doubled), ("not scored", missing), ("scored but not in the set", extra))
-        what = "; ".join(f"{len(ids)} {word} ({', '.join(ids[:3])})" for word, ids in parts if ids)
-        raise UserError(
-            f"the scores of {run.path} do not cover its {set_name} set: {what}",
-            f"vesselbench evaluate {run.path} --set {set_name}",
-        )
-
-
-def _costs(record: Mapping[str, Any], summary: Mapping[str, Any], run: RunDir) -> Costs:
-    def measured(key: str) -> float | None:
-        return None if _need(record, key, run.record_file) is None else number(key)
-
-    def number(key: str, held: Any = record, where: str = "") -> Any:
-        value = _need(held, key, f"{run.record_file}{where}")
-        if not _is_number(value):
-            raise UserError(f"{run.record_file}{where}: {key!r} is {value!r}, no number", DAMAGED)
-        return value
-
-    parameters, speed = _need(record, "parameters", run.record_file), summary["images_per_second"]
-    if not isinstance(parameters, dict):
-        raise UserError(f"{run.record_file}: 'parameters' is no mapping", DAMAGED)
-    if speed is not None and not _is_number(speed):
-        raise UserError(f"summary.json of {run.path}: 'images_per_second' is {speed!r}, no number", DAMAGED)
-    peak = measured("peak_memory_bytes")
-    return Costs(
-        train_seconds=measured("train_seconds"),
-        seconds_per_step=measured("seconds_per_step"),
-        samples_per_second=measured("samples_per_second"),
-        steps=int(number("steps")),
-        batch_size=int(number("batch_size")),
-        parameters_total=int(number("total", parameters, " parameters")),
-        parameters_trainable=int(number("trainable", parameters, " parameters")),
-        peak_memory_bytes=None if peak is None else int(peak),
-        images_per_second=speed,
-        device=str(_need(record, "device", run.record_file)),
-        precision=str(_need(record, "precision", run.record_file)),
-        zero_stage=int(number("zero_stage")),
-        world=int(number("world")),
-    )
-
-
-def _need(values: Mapping[str, Any], key: str, where: object) -> Any:
-    if key not in values:
-        raise UserError(f"{where} has no {key!r}", "the run was made by another version: train and evaluate it again")
-    return values[key]
+    return median(known) if known else None

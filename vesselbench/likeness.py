@@ -7,28 +7,29 @@ from typing import Any
 
 from vesselbench.contender import Contender
 from vesselbench.errors import UserError
+from vesselbench.scored import ScoredRun
 from vesselbench.types import SET_NAMES, ScoreRow
 
 AGAIN = "train and evaluate both on the same data and split (data.split.file takes the split.json of the other run)"
 
 
-def refuse_unlike(contenders: Sequence[Contender]) -> None:
-    """Raise UserError, naming both runs and the difference, unless all share data, split, images and metrics.
+def refuse_unlike(runs: Sequence[ScoredRun]) -> None:
+    """Raise UserError, naming both runs and the difference, unless all share data, split, images, metrics and plan.
 
     A shared fingerprint says that the samples are the same ones; the sets are compared as well, because the same
     samples can be dealt out differently, and one run's test image would be another's training image.
     """
-    first = contenders[0]
-    for index, contender in enumerate(contenders):
-        for other in contenders[:index]:
-            if contender.run.path.resolve() == other.run.path.resolve():
-                raise UserError(f"{contender.run.path} is given twice", "name two different runs")
-    for other in contenders[1:]:
+    first = runs[0]
+    for index, run in enumerate(runs):
+        for other in runs[:index]:
+            if run.run.path.resolve() == other.run.path.resolve():
+                raise UserError(f"{run.run.path} is given twice", "name two different runs")
+    for other in runs[1:]:
         for what, hint in _differences(first, other):
             raise UserError(f"{first.run.path} and {other.run.path} cannot be compared: {what}", hint)
 
 
-def _differences(a: Contender, b: Contender) -> list[tuple[str, str]]:
+def _differences(a: ScoredRun, b: ScoredRun) -> list[tuple[str, str]]:
     found = []
     if a.split.fingerprint != b.split.fingerprint:
         found.append((f"their data differ ({a.split.fingerprint[:12]} and {b.split.fingerprint[:12]})", AGAIN))
@@ -49,9 +50,26 @@ def _differences(a: Contender, b: Contender) -> list[tuple[str, str]]:
         found.append((f"the options of their metrics differ: {unlike}", "set evaluation.options alike"))
     if a.primary != b.primary:
         found.append((f"their primary metrics differ: {a.primary} and {b.primary}", "set evaluation.primary alike"))
+    found.extend(_unlike_plans(a, b))
     if a.observer2 is not None and b.observer2 is not None and _by_id(a.observer2) != _by_id(b.observer2):
         found.append(("the second observer's scores differ", again))
     return found
+
+
+def _unlike_plans(a: ScoredRun, b: ScoredRun) -> list[tuple[str, str]]:
+    """What two runs declared before their test set was scored, where it is not the same."""
+    if a.declared is None or b.declared is None:
+        return []
+    pairs = (
+        ("margins of equivalence", a.declared.margin, b.declared.margin, "evaluation.margin"),
+        ("families of secondary metrics", a.declared.family, b.declared.family, "evaluation.family"),
+        ("units", a.declared.unit, b.declared.unit, "data.unit"),
+    )
+    return [
+        (f"their declared {what} differ: {mine} and {theirs}", f"train both with the same {key}")
+        for what, mine, theirs, key in pairs
+        if mine != theirs
+    ]
 
 
 def _only(ours: set[str], theirs: set[str]) -> str:
@@ -60,9 +78,9 @@ def _only(ours: set[str], theirs: set[str]) -> str:
     return "; ".join(f"{len(ids)} only in {side} ({', '.join(ids[:3])})" for side, ids in sides if ids)
 
 
-def _versions(contender: Contender) -> str:
-    directions = contender.directions
-    versions = contender.scores.metric_versions.items()
+def _versions(run: ScoredRun) -> str:
+    directions = run.directions
+    versions = run.scores.metric_versions.items()
     return ", ".join(f"{name} v{version} ({directions.get(name)} is better)" for name, version in versions)
 
 
@@ -70,7 +88,7 @@ def _by_id(rows: Sequence[ScoreRow]) -> dict[str, dict[str, float | None]]:
     return {row.id: dict(row.values) for row in rows}
 
 
-ASPECTS: tuple[tuple[str, Callable[[Contender], object]], ...] = (
+ASPECTS: tuple[tuple[str, Callable[[ScoredRun], object]], ...] = (
     ("seed", lambda c: c.record.get("seed")),
     ("training budget", lambda c: f"{c.costs.samples_seen:,} samples seen"),
     ("batch", lambda c: f"{c.costs.steps:,} steps of {c.costs.batch_size} samples"),
@@ -90,20 +108,34 @@ CONSEQUENCES = {
 
 def notes_of(contenders: Sequence[Contender]) -> tuple[str, ...]:
     """Sentences on everything that differs without forbidding the comparison; none holds a sample's id."""
-    leaks = dict.fromkeys(line for contender in contenders for line in contender.record.get("leaks") or ())
+    runs = [seed for contender in contenders for seed in contender.seeds]
+    leaks = dict.fromkeys(line for run in runs for line in run.record.get("leaks") or ())
     notes = [f"The split leaks (data.allow_leak): {line}." for line in leaks]
     for name, aspect in ASPECTS:
-        notes.extend(_unlike(name, {contender.label: aspect(contender) for contender in contenders}))
+        notes.extend(_unlike(name, {contender.label: _over_seeds(contender, aspect) for contender in contenders}))
     augmentations = {contender.label: _augmentation(contender) for contender in contenders}
     for key in dict.fromkeys(key for settings in augmentations.values() for key in settings):
         notes.extend(_unlike(f"augmentation ({key})", {label: s.get(key) for label, s in augmentations.items()}))
-    notes.extend(_unlike_versions(contenders))
-    hashes = [contender.scores.weights_sha256 for contender in contenders]
-    for index, contender in enumerate(contenders):
-        if hashes[index] and hashes[index] in hashes[:index]:
-            twin = contenders[hashes.index(hashes[index])].label
-            notes.append(f"{twin} and {contender.label} scored the same weights.")
-    return (*notes, *_left_out(contenders))
+    return (*notes, *_unlike_versions(runs), *_twins(contenders), *_left_out(contenders))
+
+
+def _over_seeds(contender: Contender, aspect: Callable[[ScoredRun], object]) -> str:
+    """The value of an aspect, or the values of all seeds where they are not the same."""
+    values = dict.fromkeys(aspect(seed) for seed in contender.seeds)
+    return ", ".join("none" if value is None else str(value) for value in values)
+
+
+def _twins(contenders: Sequence[Contender]) -> list[str]:
+    """A note for every run that scored the weights of an earlier one."""
+    notes, seen = [], dict[str, str]()
+    for contender in contenders:
+        for seed in contender.seeds:
+            digest = seed.scores.weights_sha256
+            name = contender.label if len(contender.seeds) == 1 else f"{contender.label} seed {seed.seed}"
+            if digest and digest in seen:
+                notes.append(f"{seen[digest]} and {name} scored the same weights.")
+            seen.setdefault(digest, name)
+    return notes
 
 
 def _unlike(name: str, values: Mapping[str, object]) -> list[str]:
@@ -118,8 +150,8 @@ def _augmentation(contender: Contender) -> dict[str, Any]:
     return dict((contender.config.get("train") or {}).get("augment") or {})
 
 
-def _unlike_versions(contenders: Sequence[Contender]) -> list[str]:
-    packages = [dict(contender.record.get("versions") or {}) for contender in contenders]
+def _unlike_versions(runs: Sequence[ScoredRun]) -> list[str]:
+    packages = [dict(run.record.get("versions") or {}) for run in runs]
     names = sorted({name for versions in packages for name in versions})
     unlike = [name for name in names if len({versions.get(name) for versions in packages}) > 1]
     return [f"Unlike versions: {', '.join(unlike)} (see the table of versions)."] if unlike else []

@@ -1,97 +1,160 @@
-"""Two runs on the same images: paired differences of every metric, their interval, test and judgement."""
+"""Contenders on the same images, two by two: paired differences of every metric, interval, test and judgement."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal
 
-from vesselbench.contender import Contender, mean_of
-from vesselbench.stats import Interval, SignedRank, Tally, cluster_bootstrap, hodges_lehmann, tally, wilcoxon_by_group
+from vesselbench.contender import Contender, mean_of, median_of
+from vesselbench.statistics.holm import holm
+from vesselbench.statistics.paired import (
+    LEVEL,
+    Interval,
+    SignedRank,
+    Tally,
+    cluster_bootstrap,
+    hodges_lehmann,
+    share_within,
+    tally,
+    wilcoxon_by_group,
+)
+from vesselbench.statistics.power import Detectable, minimum_detectable
 
 Judgement = Literal["better", "worse", "equivalent", "inconclusive"]
+Role = Literal["primary", "secondary", "exploratory"]
 RESAMPLES = 10_000
 SEED = 0
 
 
 @dataclass(frozen=True)
 class PairedMetric:
-    """One metric of two runs A and B over the images on which both have a value. Differences are A minus B."""
+    """One metric of two contenders A and B over the images on which both have a value. Differences are A minus B."""
 
     metric: str
     better: str
+    role: Role
+    """primary; secondary: of the declared family; exploratory: neither, and not judged."""
     mean_a: float | None
     mean_b: float | None
     difference: float | None
+    """Mean over images."""
+    median_difference: float | None
     interval: Interval
+    p_adjusted: float | None
+    """The interval's p after Holm's correction over all questions of the same role; None when exploratory."""
     hodges_lehmann: float | None
     test: SignedRank | None
+    test_adjusted: float | None
+    """The signed-rank test's p after the same correction."""
     tally: Tally
+    within_margin: float | None
+    """Share of the images whose difference is at most the margin; of the primary metric only."""
+    detectable: Detectable | None
     images: int
     groups: int
     left_out: int
     """Images on which at least one of the two has no value."""
-    judgement: Judgement
-    """A against B, see `judge`."""
+    judgement: Judgement | None
+    """A against B, see `judge`; None when exploratory."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs by label, in the order in which they were given, and every metric of them."""
+    """Two contenders by label, in the order in which they were given, and every metric of them."""
 
     a: str
     b: str
     metrics: Mapping[str, PairedMetric]
 
 
-def pair_runs(a: Contender, b: Contender, groups: Sequence[str], margin: float) -> Pair:
-    """Every metric of A minus B. Both runs' rows and `groups` stand in the same order; margin: see `judge`."""
-    metrics = {}
-    for metric, better in a.directions.items():
-        both = [
-            (x, y, group)
-            for x, y, group in zip(a.values(metric), b.values(metric), groups, strict=True)
-            if x is not None and y is not None
-        ]
-        metrics[metric] = _paired_metric(metric, better, both, len(groups), margin)
-    return Pair(a.label, b.label, metrics)
+def pair_all(
+    contenders: Sequence[Contender], groups: Sequence[str], roles: Mapping[str, Role], margin: float
+) -> tuple[Pair, ...]:
+    """Every two contenders. All rows and `groups` stand in the same order; `roles`: of every metric.
+
+    Holm's correction is over the pairs for the primary metric, and over the pairs times the family for the secondary
+    ones.
+    """
+    measured = [
+        {metric: _measured(a, b, metric, groups, roles[metric], margin) for metric in a.directions}
+        for a, b in combinations(contenders, 2)
+    ]
+    for role in ("primary", "secondary"):
+        _adjust([pair for pair in measured if pair], role, margin)
+    labels = combinations([contender.label for contender in contenders], 2)
+    return tuple(Pair(a, b, metrics) for (a, b), metrics in zip(labels, measured, strict=True))
 
 
-def _paired_metric(
-    metric: str, better: str, both: Sequence[tuple[float, float, str]], total: int, margin: float
+def _measured(
+    a: Contender, b: Contender, metric: str, groups: Sequence[str], role: Role, margin: float
 ) -> PairedMetric:
+    both = [
+        (x, y, group)
+        for x, y, group in zip(a.values(metric), b.values(metric), groups, strict=True)
+        if x is not None and y is not None
+    ]
     differences, names = [x - y for x, y, _ in both], [group for _, _, group in both]
-    interval, test, shift = Interval(None, None, "no image has a value in both runs"), None, None
+    interval, test, shift, detectable = Interval(None, None, "no image has a value in both runs"), None, None, None
     if both:
         interval = cluster_bootstrap(differences, names, RESAMPLES, SEED)
         test, shift = wilcoxon_by_group(differences, names), hodges_lehmann(differences, names)
+        detectable = minimum_detectable(differences, names)
     return PairedMetric(
         metric=metric,
-        better=better,
+        better=a.directions[metric],
+        role=role,
         mean_a=mean_of([x for x, _, _ in both]),
         mean_b=mean_of([y for _, y, _ in both]),
         difference=mean_of(differences),
+        median_difference=median_of(differences),
         interval=interval,
+        p_adjusted=None,
         hodges_lehmann=shift,
         test=test,
-        tally=tally(differences, better),
+        test_adjusted=None,
+        tally=tally(differences, a.directions[metric]),
+        within_margin=share_within(differences, margin) if role == "primary" and differences else None,
+        detectable=detectable,
         images=len(both),
         groups=len(set(names)),
-        left_out=total - len(both),
-        judgement=judge(interval, better, margin),
+        left_out=len(groups) - len(both),
+        judgement=None,
     )
 
 
-def judge(interval: Interval, better: str, margin: float) -> Judgement:
+def _adjust(pairs: Sequence[dict[str, PairedMetric]], role: str, margin: float) -> None:
+    """Correct and judge, in place, every metric of that role in all pairs."""
+    asked = [(pair, name) for pair in pairs for name, paired in pair.items() if paired.role == role]
+    intervals = holm([_or_one(pair[name].interval.p) for pair, name in asked])
+    tests = holm([1.0 if (test := pair[name].test) is None else test.p for pair, name in asked])
+    for (pair, name), p, test_p in zip(asked, intervals, tests, strict=True):
+        paired = pair[name]
+        judgement = judge(paired.interval, paired.better, margin if role == "primary" else 0.0, p, len(asked))
+        pair[name] = replace(
+            paired,
+            p_adjusted=None if paired.interval.p is None else p,
+            test_adjusted=None if paired.test is None else test_p,
+            judgement=judgement,
+        )
+
+
+def _or_one(p: float | None) -> float:
+    return 1.0 if p is None else p
+
+
+def judge(interval: Interval, better: str, margin: float, adjusted: float = 0.0, questions: int = 1) -> Judgement:
     """A against B, from the 95 % interval of A minus B in the metric's unit.
 
     equivalent: the interval lies within ± margin, even where it excludes 0, since a difference too small to matter is
-    no advantage; better or worse: it excludes 0; inconclusive: neither, or there is no interval.
+    no advantage; better or worse: it excludes 0, and of several `questions` asked together its `adjusted` p is below
+    0.05; inconclusive: neither, or there is no interval.
     """
     if interval.low is None or interval.high is None:
         return "inconclusive"
     if -margin <= interval.low and interval.high <= margin:
         return "equivalent"
-    if interval.low > 0 or interval.high < 0:
+    if (interval.low > 0 or interval.high < 0) and (questions == 1 or adjusted < LEVEL):
         return "better" if (interval.low > 0) == (better == "higher") else "worse"
     return "inconclusive"

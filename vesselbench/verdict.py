@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from vesselbench.comparison import Comparison
 from vesselbench.contender import Contender, mean_of
 from vesselbench.pairing import Pair, PairedMetric
-
-if TYPE_CHECKING:
-    from vesselbench.compare import Comparison
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def _leaders(comparison: Comparison, pair: Pair) -> Leaders:
     paired = pair.metrics[comparison.primary]
     run = {run.label: run for run in comparison.runs}
     best = comparison.ranked()[0].label if len(comparison.runs) > 2 else pair.a
-    first = {"better": pair.a, "worse": pair.b}.get(paired.judgement, best)
+    first = {"better": pair.a, "worse": pair.b}.get(paired.judgement or "", best)
     second = pair.b if first == pair.a else pair.a
     return Leaders(run[first], run[second], paired, 1 if first == pair.a else -1)
 

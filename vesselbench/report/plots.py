@@ -13,7 +13,7 @@ from vesselbench.compare import Comparison
 from vesselbench.contender import mean_of
 from vesselbench.pairing import Pair
 from vesselbench.report import words
-from vesselbench.stats import TIE
+from vesselbench.statistics.paired import TIE
 
 MANY = 40
 """Above this number of images their names no longer fit beside the plot."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from vesselbench.compare import Comparison
 from vesselbench.contender import Contender
 from vesselbench.data.converting.names import DIGITS, hashed, keyed
+from vesselbench.scored import ScoredRun
 from vesselbench.types import ScoreRow, Split
 
 FILE_KEYS = frozenset({"weights", "tokenizer"})
@@ -58,7 +60,7 @@ def pseudonymise(comparison: Comparison) -> Shown:
     image stay: look at the pictures before you pass them on.
     """
     salt = secrets.token_bytes(16)
-    every = [sample for run in comparison.runs for ids in run.split.sets.values() for sample in ids]
+    every = [sample for run in comparison.runs for ids in run.first.split.sets.values() for sample in ids]
     images = keyed("image", [*comparison.images, *every], salt)
     names = Names(images, keyed("group", comparison.groups, salt), salt)
     original = _ordered(comparison, sorted(comparison.images, key=images.__getitem__))
@@ -66,7 +68,7 @@ def pseudonymise(comparison: Comparison) -> Shown:
         original,
         images=tuple(images[image] for image in original.images),
         groups=tuple(names.groups[group] for group in original.groups),
-        runs=tuple(_without_names(run, original, names) for run in original.runs),
+        runs=tuple(_each_seed(run, partial(_without_names, comparison=original, names=names)) for run in original.runs),
         observer2=None if original.observer2 is None else _rows(original.observer2, original, names),
         notes=tuple(_without_files(note, original.runs, names) for note in original.notes),
     )
@@ -81,23 +83,24 @@ def _ordered(comparison: Comparison, images: Sequence[str]) -> Comparison:
     def in_order(rows: Iterable[ScoreRow]) -> tuple[ScoreRow, ...]:
         return tuple(sorted(rows, key=lambda row: place[row.id]))
 
+    def ordered(run: ScoredRun) -> ScoredRun:
+        observer2 = None if run.observer2 is None else in_order(run.observer2)
+        return replace(run, scores=replace(run.scores, rows=in_order(run.scores.rows)), observer2=observer2)
+
     return replace(
         comparison,
         images=tuple(images),
         groups=tuple(group_of[image] for image in images),
-        runs=tuple(
-            replace(
-                run,
-                scores=replace(run.scores, rows=in_order(run.scores.rows)),
-                observer2=None if run.observer2 is None else in_order(run.observer2),
-            )
-            for run in comparison.runs
-        ),
+        runs=tuple(_each_seed(run, ordered) for run in comparison.runs),
         observer2=None if comparison.observer2 is None else in_order(comparison.observer2),
     )
 
 
-def _without_names(run: Contender, comparison: Comparison, names: Names) -> Contender:
+def _each_seed(contender: Contender, change: Callable[[ScoredRun], ScoredRun]) -> Contender:
+    return replace(contender, seeds=tuple(change(seed) for seed in contender.seeds))
+
+
+def _without_names(run: ScoredRun, comparison: Comparison, names: Names) -> ScoredRun:
     sets = {name: tuple(sorted(names.images[sample] for sample in ids)) for name, ids in run.split.sets.items()}
     files = {names.file(str(path)): digest for path, digest in (run.record.get("base_weights") or {}).items()}
     return replace(
@@ -132,7 +135,8 @@ def _without_paths(value: Any, names: Names, is_file: bool) -> Any:
 
 def _without_files(note: str, runs: Sequence[Contender], names: Names) -> str:
     """A note names the weights that a run started from by the last component of their paths."""
-    paths = {str(path) for run in runs for path in run.record.get("base_weights") or {}}
+    seeds = [seed for run in runs for seed in run.seeds]
+    paths = {str(path) for seed in seeds for path in seed.record.get("base_weights") or {}}
     for last in sorted({re.split(r"[/\\]", path)[-1] for path in paths}, key=len, reverse=True):
         note = note.replace(last, names.file(last))
     return note

@@ -11,10 +11,14 @@ from vesselbench.compare import Comparison, verdict
 from vesselbench.contender import Contender, mean_of, median_of
 from vesselbench.pairing import RESAMPLES, SEED
 from vesselbench.rundir import write_json
+from vesselbench.scored import ScoredRun
 
 
 def comparison_record(comparison: Comparison) -> dict[str, Any]:
-    """Verdict, split, runs with means and costs, pairs with intervals and tests, values by image, notes."""
+    """Verdict, plan, split, contenders with means and costs, pairs with intervals and tests, values by image, notes.
+
+    docs/comparison.md says what every key means.
+    """
     split = comparison.runs[0].split
     observed = comparison.observer2
     return {
@@ -22,18 +26,22 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "set_name": comparison.set_name,
         "primary": comparison.primary,
         "margin": comparison.margin,
-        "bootstrap": {"resamples": RESAMPLES, "seed": SEED, "unit": "group", "level": 0.95},
+        "declared_margin": comparison.declared_margin,
+        "family": list(comparison.family),
+        "unit": comparison.unit,
+        "bootstrap": {"resamples": RESAMPLES, "seed": SEED, "unit": comparison.unit, "level": 0.95},
         "split": {
             "name": split.name,
             "seed": split.seed,
             "fingerprint": split.fingerprint,
             "sizes": {name: len(ids) for name, ids in split.sets.items()},
         },
-        "runs": [_run_record(run, comparison.directions) for run in comparison.runs],
+        "runs": [_contender_record(run, comparison.directions) for run in comparison.runs],
         "second_observer": None
         if observed is None
         else {metric: mean_of([row.values[metric] for row in observed]) for metric in comparison.directions},
         "pairs": [asdict(pair) for pair in comparison.pairs],
+        "several": None if comparison.several is None else asdict(comparison.several),
         "images": _image_records(comparison),
         "notes": list(comparison.notes),
     }
@@ -44,30 +52,41 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     write_json(path, comparison_record(comparison))
 
 
-def _run_record(run: Contender, directions: Mapping[str, str]) -> dict[str, Any]:
+def _contender_record(contender: Contender, directions: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "label": run.label,
-        "run": run.where,
-        "model": run.record.get("model"),
-        "seed": run.record.get("seed"),
-        "threshold": run.scores.threshold,
-        "weights_sha256": run.scores.weights_sha256,
+        "label": contender.label,
+        "model": contender.record.get("model"),
+        "seeds": [_seed_record(seed, directions) for seed in contender.seeds],
         "metrics": {
             metric: {
-                "mean": mean_of(run.values(metric)),
-                "median": median_of(run.values(metric)),
-                "none": run.values(metric).count(None),
+                "mean": mean_of(contender.values(metric)),
+                "median": median_of(contender.values(metric)),
+                "none": contender.values(metric).count(None),
                 "better": better,
-                "version": run.scores.metric_versions[metric],
+                "version": contender.scores.metric_versions[metric],
+                "seed_sd": contender.spread(metric).sd,
             }
             for metric, better in directions.items()
         },
+        "costs": asdict(contender.costs),
+    }
+
+
+def _seed_record(run: ScoredRun, directions: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "seed": run.seed,
+        "run": run.where,
+        "threshold": run.scores.threshold,
+        "weights_sha256": run.scores.weights_sha256,
+        "means": {metric: mean_of(run.values(metric)) for metric in directions},
         "costs": asdict(run.costs),
+        "validations": [asdict(validation) for validation in run.validations],
     }
 
 
 def _image_records(comparison: Comparison) -> list[dict[str, Any]]:
+    values = {run.label: {metric: run.values(metric) for metric in comparison.directions} for run in comparison.runs}
     return [
-        {"id": image, "group": group, "values": {run.label: dict(run.scores.rows[i].values) for run in comparison.runs}}
+        {"id": image, "group": group, "values": {label: {m: of[m][i] for m in of} for label, of in values.items()}}
         for i, (image, group) in enumerate(zip(comparison.images, comparison.groups, strict=True))
     ]

@@ -96,7 +96,11 @@ def _difference_row(pair: Pair, metric: PairedMetric, primary: str) -> tuple[Cel
     left_out = f"{metric.left_out} left out" if metric.left_out else ""
     test, leads = metric.test, metric.metric == primary
     counts = f"{metric.tally.wins} / {metric.tally.ties} / {metric.tally.losses}"
-    said = f"{pair.a} is {metric.judgement}" if metric.judgement in ("better", "worse") else metric.judgement
+    said = (
+        f"{pair.a} is {metric.judgement}"
+        if metric.judgement in ("better", "worse")
+        else metric.judgement or words.ABSENT
+    )
     return (
         Cell(metric.metric, f"{metric.better} is better", leads),
         Cell(words.or_absent(metric.difference, words.change), shift),

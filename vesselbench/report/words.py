@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from vesselbench.stats import Interval
+from vesselbench.statistics.paired import Interval
 
 ABSENT = "–"
 VALUE = TypeVar("VALUE")

@@ -140,6 +140,6 @@ def test_the_record_is_json_and_holds_every_image(write_run, tmp_path):
         "group": "p2",
         "values": {"a": {"dice": 0.7, "hd": None}, "b": {"dice": 0.7, "hd": None}},
     }
-    assert record["pairs"][0]["metrics"]["dice"]["interval"] == {"low": 0.0, "high": 0.0, "reason": ""}
+    assert record["pairs"][0]["metrics"]["dice"]["interval"] == {"low": 0.0, "high": 0.0, "reason": "", "p": 1.0}
     assert record["runs"][0]["metrics"]["hd"]["none"] == 1
     assert record["runs"][0]["metrics"]["dice"]["mean"] == pytest.approx(0.8)

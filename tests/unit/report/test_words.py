@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vesselbench.report import words
-from vesselbench.stats import Interval
+from vesselbench.statistics.paired import Interval
 from vesselbench.verdict import times
 
 

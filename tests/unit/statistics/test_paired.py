@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from vesselbench.stats import cluster_bootstrap, group_means, hodges_lehmann, tally, wilcoxon_by_group
+from vesselbench.statistics.paired import cluster_bootstrap, group_means, hodges_lehmann, tally, wilcoxon_by_group
 
 NUMBERS = st.floats(-1, 1, allow_nan=False).map(lambda value: round(value, 6))
 GROUPED = st.lists(st.tuples(NUMBERS, st.sampled_from("abcdef")), min_size=2, max_size=30)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from vesselbench.contender import read_contender
 from vesselbench.errors import UserError
 from vesselbench.rundir import RunDir, read_json, write_json
+from vesselbench.scored import read_scored
 
 VALUES = {"x": 0.9, "y": 0.5}
 
@@ -42,7 +42,7 @@ CHANGES = {
 def test_a_damaged_row_is_named_by_file_and_line(run: RunDir, name: str, change: Callable[..., object]) -> None:
     change_line(run.evaluation("test") / name, change)
     with pytest.raises(UserError, match=f"{name} line 2") as caught:
-        read_contender(run, "test")
+        read_scored(run, "test")
     assert "evaluate" in caught.value.hint
 
 
@@ -50,7 +50,7 @@ def test_a_damaged_row_is_named_by_file_and_line(run: RunDir, name: str, change:
 def test_a_second_observers_row_with_other_keys_is_named(run: RunDir, change: Callable[..., object]) -> None:
     change_line(run.observer_file("test"), change)
     with pytest.raises(UserError, match=r"observer2\.jsonl line 2 is no row of scores"):
-        read_contender(run, "test")
+        read_scored(run, "test")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_damaged_summary_is_named(run: RunDir, changes: dict[str, Any]) -> Non
     path = run.evaluation("test") / "summary.json"
     write_json(path, {**read_json(path), **changes})
     with pytest.raises(UserError, match=r"summary\.json"):
-        read_contender(run, "test")
+        read_scored(run, "test")
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_a_damaged_summary_is_named(run: RunDir, changes: dict[str, Any]) -> Non
 def test_a_damaged_record_is_named(run: RunDir, changes: dict[str, Any]) -> None:
     run.update(**changes)
     with pytest.raises(UserError, match=r"run\.json"):
-        read_contender(run, "test")
+        read_scored(run, "test")

@@ -1,0 +1,61 @@
+"""What a comparison holds. Made by `compare`, told by `verdict`, drawn by the report; as JSON: docs/comparison.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vesselbench.contender import Contender, mean_of
+from vesselbench.pairing import Pair
+from vesselbench.statistics.several import Friedman, Ranks
+from vesselbench.types import ScoreRow, SetName
+
+
+@dataclass(frozen=True)
+class Several:
+    """Three or more contenders at once, by the primary metric, over the images on which all have a value."""
+
+    friedman: Friedman
+    ranks: Ranks
+    """Its rows stand in the order of the contenders."""
+    images: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Contenders joined by image id. The rows of every run stand in the order of `images`; so does `groups`."""
+
+    set_name: SetName
+    primary: str
+    margin: float
+    """Differences of the primary metric up to this count as equivalence."""
+    declared_margin: float | None
+    """The one that was fixed before the test set was scored; None when the runs recorded none. Where it is not
+    `margin`, that was given after the fact."""
+    family: tuple[str, ...]
+    """Secondary metrics, judged with Holm's correction."""
+    unit: str
+    """What is resampled, "singular/plural" (`declared.counted` writes it out)."""
+    directions: Mapping[str, str]
+    """metric name -> "higher" or "lower", whichever is better."""
+    runs: tuple[Contender, ...]
+    images: tuple[str, ...]
+    groups: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    """Every two contenders, in the order in which they were given."""
+    several: Several | None
+    """Of three or more contenders."""
+    observer2: tuple[ScoreRow, ...] | None
+    """The second observer's rows, when every run has them."""
+    notes: tuple[str, ...]
+
+    def ranked(self) -> list[Contender]:
+        """Contenders from the best to the worst mean of the primary metric; those without any value last."""
+        sign = -1.0 if self.directions[self.primary] == "higher" else 1.0
+        means = {run.label: mean_of(run.values(self.primary)) for run in self.runs}
+
+        def place(run: Contender) -> tuple[bool, float]:
+            mean = means[run.label]
+            return (mean is None, sign * (mean or 0.0))
+
+        return sorted(self.runs, key=place)
