@@ -31,7 +31,7 @@ Folder = Annotated[Path, typer.Argument(help="A folder that is new or empty.")]
 Images = Annotated[int, typer.Option("--images", min=30, help="Number of frames.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Every pixel and point follows from it.")]
 Form = Annotated[Literal["labelme", "sa2va"], typer.Option("--form", help="Format of the annotations.")]
-Written = Literal["arcade", "coco", "labelme", "pairs", "sa2va"]
+Written = Literal["arcade", "coco", "dicom", "labelme", "nifti", "pairs", "sa2va"]
 To = Annotated[Written, typer.Option("--to", help="Format to write.")]
 MaybeTo = Annotated[Written | None, typer.Option("--to", help="Default: coco, or pairs to keep fields of view.")]
 Hide = Annotated[

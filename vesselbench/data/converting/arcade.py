@@ -14,7 +14,7 @@ _STENOSIS, _SEGMENT = "stenosis", "segment "
 
 
 def arcade_image(scene: Scene, scenes: Scenes) -> str:
-    """Where an image lies below the copy. UserError unless its name begins with one of the sets."""
+    """Where an image lies below the copy."""
     set_name, name = _in_set(scene)
     return f"{_task(scenes)}/{set_name}/images/{name}"
 
@@ -22,7 +22,7 @@ def arcade_image(scene: Scene, scenes: Scenes) -> str:
 def write_arcade(folder: Path, scenes: Scenes, options: WriteOptions) -> dict[str, Any]:
     """A COCO file for each set: for the targets ``segment N`` the categories N, else one category for the one target.
 
-    UserError for images in no set, and for several targets that are not segments.
+    UserError for several targets that are not segments.
     """
     scenes.require_all_targets("arcade")
     segments = all(target.startswith(_SEGMENT) for target in scenes.targets)
@@ -50,8 +50,6 @@ def _task(scenes: Scenes) -> str:
 
 def _in_set(scene: Scene) -> tuple[str, str]:
     """(set, file name within it)."""
-    set_name, slash, name = scene.name.partition("/")
-    if not slash or set_name not in SETS:
-        reason = f"ARCADE divides its images into sets, {scene.stem!r} is in none"
-        raise UserError(reason, f"only ids that begin with {'/, '.join(SETS)}/ can be written so; write coco")
+    set_name, _, name = scene.name.partition("/")
+    assert set_name in SETS, "names.in_sets put every image into one"
     return set_name, name

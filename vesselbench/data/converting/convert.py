@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,15 @@ from vesselbench.config import DataConfig
 from vesselbench.data.converting.arcade import arcade_image, write_arcade
 from vesselbench.data.converting.images import place_image
 from vesselbench.data.converting.loss import Losses, measure_losses
-from vesselbench.data.converting.names import Names, own_names
+from vesselbench.data.converting.names import Names, in_sets, own_names
 from vesselbench.data.converting.pairs import write_pairs
 from vesselbench.data.converting.scene import IMAGES, Scenes, WriteOptions, scenes_of
+from vesselbench.data.converting.volumes import REASON as VOLUME_REASON
+from vesselbench.data.converting.volumes import write_dicom, write_nifti
 from vesselbench.data.converting.writers import write_coco, write_labelme, write_sa2va
 from vesselbench.data.findings import collecting
 from vesselbench.data.folders import beside, free_folder, whole_folder
+from vesselbench.data.formats.arcade import SETS
 from vesselbench.data.formats.fields import phrase_key
 from vesselbench.data.read import open_source, read_samples
 from vesselbench.errors import UserError
@@ -33,10 +38,15 @@ Writer = Callable[[Path, Scenes, WriteOptions], dict[str, Any]]
 WRITERS: dict[str, Writer] = {
     "arcade": write_arcade,
     "coco": write_coco,
+    "dicom": write_dicom,
     "labelme": write_labelme,
+    "nifti": write_nifti,
     "pairs": write_pairs,
     "sa2va": write_sa2va,
 }
+_VOLUMES = {"dicom": "slices", "nifti": "slices"}
+"""What holds no image files -> the format that reads it."""
+_SCRATCH = ".slices"
 _GROUPS = "groups.csv"
 _IN_THE_FILE = "group_key"
 
@@ -86,7 +96,7 @@ def convert_data(
     options: WriteOptions | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
-    """Write what `config` names into `folder`, new or empty, as `form`: arcade, coco, labelme, pairs or sa2va.
+    """Write what `config` names into `folder`, new or empty, as `form`, a name in `WRITERS`.
 
     The copy is complete or absent; what it cost lies beside it in ``FOLDER.convert.json``. Raises UserError for all
     that `read_samples` and decoding refuse, for a folder that is taken or lies within the source, and for what `form`
@@ -117,24 +127,49 @@ def write_copy(
         raise UserError(f"{form!r} cannot be written", nearest(form, list(WRITERS)))
     if options.masks != "auto" and form not in ("arcade", "coco"):
         raise UserError(f"write.masks={options.masks} is for coco and arcade, not for {form}", "leave it out")
+    names = names_in(form, names)
     scenes = scenes_of(samples, names)
     steps = len(scenes.every) + len(samples)
     tell = progress or (lambda _done, _total: None)
     with whole_folder(folder) as draft:
         for number, scene in enumerate(scenes.every, 1):
             file = arcade_image(scene, scenes) if form == "arcade" else f"{IMAGES}/{scene.name}"
-            place_image(scene.image, draft / file, scene.redraw is not None)
+            if form not in _VOLUMES:
+                place_image(scene.image, draft / file, scene.redraw is not None)
             tell(number, steps)
         reading = WRITERS[form](draft, scenes, options)
-        by_file = scenes.grouped and _IN_THE_FILE not in reading
-        config = DataConfig(format=form, root=draft, options=reading, groups=draft / _GROUPS if by_file else None)
+        by_file = scenes.grouped and _IN_THE_FILE not in reading and form != "dicom"
         if by_file:
             _write_groups(draft / _GROUPS, scenes, form)
+        scratch = {"cache": draft / _SCRATCH} if form in _VOLUMES else {}
+        groups = draft / _GROUPS if by_file else None
+        config = DataConfig(format=_VOLUMES.get(form, form), root=draft, options=reading | scratch, groups=groups)
         copies = _read_again(config, catalogue, scenes.grouped)
-        losses = measure_losses(samples, copies, names, scenes.grouped, lambda n: tell(len(scenes.every) + n, steps))
-    redrawn = {scene.name: scene.redraw for scene in scenes.every if scene.redraw is not None}
-    renamed = {} if names.hidden else _renamed(samples, losses)
-    return Conversion(folder, form, reading, by_file, scenes.grouped, len(scenes.every), redrawn, renamed, losses)
+        reasons = {scene: VOLUME_REASON if form in _VOLUMES else scene.redraw for scene in scenes.every}
+        redrawn = {scene.image for scene, reason in reasons.items() if reason is not None}
+        compared = partial(_compared, tell, len(scenes.every), steps)
+        losses = measure_losses(samples, copies, names, scenes.grouped, redrawn, compared)
+        shutil.rmtree(draft / _SCRATCH, ignore_errors=True)
+    return Conversion(
+        folder=folder,
+        form=config.format,
+        options=reading,
+        has_group_file=by_file,
+        grouped=scenes.grouped,
+        images=len(scenes.every),
+        redrawn={scene.name: reason for scene, reason in reasons.items() if reason is not None},
+        renamed={} if names.hidden else _renamed(samples, losses),
+        losses=losses,
+    )
+
+
+def _compared(tell: Progress, images: int, steps: int, done: int) -> None:
+    tell(images + done, steps)
+
+
+def names_in(form: str, names: Names) -> Names:
+    """The names as `form` needs them: ARCADE puts every image into a set."""
+    return in_sets(names, SETS) if form == "arcade" else names
 
 
 def record_file(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vesselbench.config import DataConfig
 from vesselbench.data.checking.check import check_data
-from vesselbench.data.converting.convert import Conversion, Progress, record_file, write_copy
+from vesselbench.data.converting.convert import Conversion, Progress, names_in, record_file, write_copy
 from vesselbench.data.converting.names import Names, hidden_names, own_names
 from vesselbench.data.converting.scene import WriteOptions
 from vesselbench.data.folders import beside, free_folder
@@ -60,6 +60,7 @@ def import_data(
     samples = read_samples(config, catalogue)
     names = hidden_names(samples) if pseudonymise else own_names(samples)
     chosen = form or ("pairs" if any(sample.fov or sample.observer2 for sample in samples) else "coco")
+    names = names_in(chosen, names)
     if mapping is not None:
         _write_mapping(mapping, samples, names, source)
     try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from vesselbench.data.converting.names import Names
 from vesselbench.data.converting.tracing import holes_of
 from vesselbench.data.formats.fields import phrase_key
-from vesselbench.data.images import image_size
+from vesselbench.data.images import image_size, read_image
 from vesselbench.data.masks import decode
 from vesselbench.errors import UserError
 from vesselbench.types import BoolMask, Mask, Sample, Size
@@ -47,9 +48,15 @@ class Losses:
 
 
 def measure_losses(
-    originals: Sequence[Sample], copies: Sequence[Sample], names: Names, grouped: bool, done: Callable[[int], None]
+    originals: Sequence[Sample],
+    copies: Sequence[Sample],
+    names: Names,
+    grouped: bool,
+    redrawn: Collection[Path],
+    done: Callable[[int], None],
 ) -> Losses:
-    """Compare sample by sample; `done` is told how many are through. `grouped`: whether the source has groups.
+    """Compare sample by sample; `done` is told how many are through. `grouped`: whether the source has groups;
+    `redrawn`: images whose files were not copied byte by byte.
 
     Raises UserError when a sample is missing from the copy or has come into it, and Fault as `masks.decode`.
     """
@@ -63,6 +70,8 @@ def measure_losses(
         assert written is not None
         masks.append(compare_masks(copy.id, source, written))
         unheld.update(_unheld(original, copy, names, grouped, size))
+        if original.image in redrawn and not np.array_equal(read_image(original.image), read_image(copy.image)):
+            unheld["pixels of the image"] += 1
         done(number)
     return Losses(tuple(masks), dict(sorted(unheld.items())))
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vesselbench.errors import UserError
@@ -37,13 +37,21 @@ def own_names(samples: Sequence[Sample]) -> Names:
     Raises UserError when two images would have one name.
     """
     stems = {image: "/".join(_safe(part) for part in stem.split("/")) for image, stem in stems_of(samples).items()}
-    owners: dict[str, Path] = {}
-    for image, stem in stems.items():
-        first = owners.setdefault(stem.casefold(), image)
-        if first != image:
-            reason = f"{first} and {image} would both be called {stem!r} in the copy (on some systems case is ignored)"
-            raise UserError(reason, "rename one of them")
+    _refuse_equal(stems)
     return Names(stems, {sample.group: sample.group for sample in samples})
+
+
+def in_sets(names: Names, sets: Sequence[str]) -> Names:
+    """The names for a format that divides its images into `sets`: those in none of them are put into the first.
+
+    Raises UserError when two images would then have one name.
+    """
+    stems = {
+        image: stem if stem.partition("/")[0] in sets and "/" in stem else f"{sets[0]}/{stem}"
+        for image, stem in names.stems.items()
+    }
+    _refuse_equal(stems)
+    return replace(names, stems=stems)
 
 
 def hidden_names(samples: Sequence[Sample]) -> Names:
@@ -84,6 +92,15 @@ def stems_of(samples: Sequence[Sample]) -> dict[Path, str]:
             reason = f"sample {sample.id!r}: its id does not belong to the image {sample.image} alone"
             raise UserError(reason, "convert one target at a time, by the options of the format")
     return stems
+
+
+def _refuse_equal(stems: Mapping[Path, str]) -> None:
+    owners: dict[str, Path] = {}
+    for image, stem in stems.items():
+        first = owners.setdefault(stem.casefold(), image)
+        if first != image:
+            reason = f"{first} and {image} would both be called {stem!r} in the copy (on some systems case is ignored)"
+            raise UserError(reason, "rename one of them")
 
 
 def _safe(part: str) -> str:

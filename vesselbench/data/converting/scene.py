@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +56,11 @@ class Scene:
     def sample(self, target: str) -> Sample | None:
         """The sample of a target; None when the image was not annotated for it."""
         return next((sample for sample in self.samples if sample.target == target), None)
+
+    def in_order(self, targets: Iterable[str]) -> list[Sample]:
+        """A sample of each target, all of which the image was annotated for."""
+        found = [self.sample(target) for target in targets]
+        return [sample for sample in found if sample is not None]
 
 
 @dataclass(frozen=True)

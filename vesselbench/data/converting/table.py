@@ -22,7 +22,7 @@ def conversion_lines(done: Conversion) -> list[str]:
     lines = [f"written: {done.folder}: {done.images} images, {len(masks)} samples, {len(masks) - inexact} masks exact"]
     for reason in sorted(set(done.redrawn.values())):
         count = sum(value == reason for value in done.redrawn.values())
-        lines.append(f"{count} images were drawn anew as PNG: {reason}")
+        lines.append(f"{count} images were drawn anew: {reason}")
     lines += [f"not held by {done.form}: {kind} of {count} samples" for kind, count in done.losses.unheld.items()]
     if done.renamed:
         first = next(iter(done.renamed.items()))

@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from vesselbench.config import Settings
 from vesselbench.data.findings import Fault
 from vesselbench.data.folders import cached_folder, user_cache
+from vesselbench.data.formats import fields
 from vesselbench.data.formats.listing import place_of, some
+from vesselbench.data.formats.targets import MaskTargets
 from vesselbench.errors import UserError
 from vesselbench.recipes import validate_options
 from vesselbench.types import MaskFile, Sample
@@ -25,7 +26,7 @@ VERSION = 1
 VOLUMES = (".nii.gz", ".nii", ".dcm")
 
 
-class SlicesOptions(Settings):
+class SlicesOptions(MaskTargets):
     """Options of the format ``slices``."""
 
     images: str = "images"
@@ -36,12 +37,6 @@ class SlicesOptions(Settings):
     """Axis of a NIfTI volume along which it is cut. The frames of a DICOM file are its slices."""
     window: tuple[float, float] | None = None
     """Values shown as black and white, in units of the file (HU, say); None: least and greatest of each volume."""
-    foreground: list[int] | None = None
-    """Values of a mask that count as foreground; None: the larger of two."""
-    target: str = "vessel"
-    """Name of what the masks show."""
-    prompt: str = "blood vessel"
-    """The phrase a language model is given for it."""
     cache: Path | None = None
     """Folder for the slices; None: the user's cache folder. They are as confidential as the volumes."""
 
@@ -53,7 +48,7 @@ class SlicesOptions(Settings):
 
 
 class Slices:
-    """One Sample per slice of a NIfTI volume or DICOM file; the group is DICOM's PatientID, else the volume.
+    """One Sample per (slice of a NIfTI volume or DICOM file, target); the group is DICOM's PatientID, else the volume.
 
     Slices are written once as 8-bit PNG (masks as 16-bit) into a cache folder that is named by the options and by
     names, sizes and times of the files. Needs the extra ``nifti`` or ``dicom``.
@@ -82,18 +77,20 @@ class Slices:
         """Yield Samples volume by volume; Fault names a volume that cannot be read or does not fit its mask."""
         chosen = validate_options(SlicesOptions, options, "data.options.")
         folder = self.folder(root, options)
-        counting = tuple(chosen.foreground) if chosen.foreground is not None else None
+        targets = chosen.targets()
+        fields.refuse_equal_prompts({target: prompt for target, (prompt, _) in targets.items()})
         for record in json.loads((folder / "slices.json").read_text(encoding="utf-8")):
-            yield Sample(
-                id=record["id"],
-                image=folder / "images" / f"{record['id']}.png",
-                mask=MaskFile(folder / "masks" / f"{record['id']}.png", counting),
-                target=chosen.target,
-                prompt=chosen.prompt,
-                group=record["group"],
-                spacing=tuple(record["spacing"]) if record["spacing"] else None,
-                origin=record["origin"],
-            )
+            for target, (prompt, counting) in targets.items():
+                yield Sample(
+                    id=record["id"] + (f":{target}" if len(targets) > 1 else ""),
+                    image=folder / "images" / f"{record['id']}.png",
+                    mask=MaskFile(folder / "masks" / f"{record['id']}.png", counting),
+                    target=target,
+                    prompt=prompt,
+                    group=record["group"],
+                    spacing=tuple(record["spacing"]) if record["spacing"] else None,
+                    origin=record["origin"],
+                )
 
 
 def _volumes(root: Path, place: str) -> dict[str, Path]:
@@ -128,7 +125,8 @@ def _refuse_unpaired(root: Path, images: dict[str, Path], masks: dict[str, Path]
 
 def _key(chosen: SlicesOptions, files: list[Path]) -> str:
     stamps = [(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    described = json.dumps([VERSION, chosen.model_dump(mode="json", exclude={"cache"}), stamps], sort_keys=True)
+    cut = chosen.model_dump(mode="json", include={"images", "masks", "axis", "window"})
+    described = json.dumps([VERSION, cut, stamps], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:12]
 
 

@@ -35,7 +35,7 @@ def read_volume(path: Path, place: Place, axis: int = 2) -> Volume:
     UserError when the extra is not installed; Fault unreadable for a file that is damaged, coloured or not 2D or 3D.
     """
     dicom = path.name.lower().endswith(".dcm")
-    _need(*(("pydicom", "dicom") if dicom else ("nibabel", "nifti")))
+    need_package(*(("pydicom", "dicom") if dicom else ("nibabel", "nifti")))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on values outside the standard; what is wrong with the pixels raises
@@ -77,7 +77,8 @@ def write_slices(
         yield {"id": name, "group": pixels.patient or stem, "spacing": pixels.spacing, "origin": origin}
 
 
-def _need(package: str, extra: str) -> None:
+def need_package(package: str, extra: str) -> None:
+    """UserError unless an optional package is installed."""
     if importlib.util.find_spec(package) is None:
         raise UserError(f"{package} is not installed", f"pip install 'vesselbench[{extra}]'")
 
@@ -93,7 +94,9 @@ def _read_nifti(path: Path, axis: int) -> Volume:
         values, axis, zooms = values[..., None], 2, [*zooms, 1.0]
     _check(values)
     columns, rows = (number for number in range(3) if number != axis)  # the first remaining axis runs along a row
-    return Volume(_single(values.transpose(axis, rows, columns)), (zooms[rows], zooms[columns]), "")
+    spacing = (zooms[rows], zooms[columns])
+    stated = spacing != (1.0, 1.0) or image.header.get_xyzt_units()[0] != "unknown"  # what a header says by default
+    return Volume(_single(values.transpose(axis, rows, columns)), spacing if stated else None, "")
 
 
 def _read_dicom(path: Path) -> Volume:

@@ -175,3 +175,18 @@ def test_an_extra_that_is_not_installed_is_named(
     with pytest.raises(UserError, match=f"{package} is not installed") as caught:
         read(tmp_path / "set")
     assert f"vesselbench[{extra}]" in caught.value.hint
+
+
+def test_a_label_map_gives_a_sample_for_each_target(tmp_path: Path) -> None:
+    labels = np.random.default_rng(1).integers(0, 4, SHAPE).astype(np.uint8)
+    nifti(tmp_path / "set/images/case7.nii.gz", np.random.default_rng(0).random(SHAPE).astype(np.float32))
+    nifti(tmp_path / "set/masks/case7.nii.gz", labels)
+    samples = read(tmp_path / "set", values={"artery": [1, 3], "vein": 2}, prompts={"vein": "a vein"})
+    assert [sample.id for sample in samples[:2]] == ["case7_0000:artery", "case7_0000:vein"]
+    assert [sample.prompt for sample in samples[:2]] == ["artery", "a vein"]
+    for sample, values in zip(samples[:2], ((1, 3), (2,)), strict=True):
+        assert np.array_equal(load_example(sample).mask, np.isin(labels[:, :, 0].T, values))
+    assert len(samples) == 6
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    read(tmp_path / "set", foreground=[1])  # other targets of the same slices
+    assert len(list((tmp_path / "cache").iterdir())) == 1
