@@ -9,6 +9,7 @@ from vesselbench.comparison import Comparison, Several
 from vesselbench.config import EvalConfig
 from vesselbench.contender import Contender, gather_seeds
 from vesselbench.errors import UserError
+from vesselbench.ladder import Ladder
 from vesselbench.likeness import notes_of, refuse_unlike
 from vesselbench.pairing import RESAMPLES, SEED, Pair, Role, pair_all
 from vesselbench.rundir import RunDir
@@ -17,7 +18,7 @@ from vesselbench.statistics.several import bootstrap_ranks, friedman
 from vesselbench.types import SetName
 from vesselbench.verdict import verdict
 
-__all__ = ["Comparison", "compare", "verdict"]
+__all__ = ["Comparison", "compare", "verdict", "with_ladder"]
 
 
 def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | None = None) -> Comparison:
@@ -59,6 +60,20 @@ def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | 
         observer2=first.observer2 if all(run.observer2 is not None for run in read) else None,
         notes=(*notes_of(contenders), *_notes_on_plans(read, held), *_notes_on_pairs(pairs, first.primary)),
     )
+
+
+def with_ladder(comparison: Comparison, ladder: Ladder) -> Comparison:
+    """The comparison with the ladder of its set, and a note on every pair whose difference is below the noise floor."""
+    metric, floor = comparison.primary, ladder.noise_floor(comparison.primary)
+    below = []
+    for pair in comparison.pairs:
+        difference = pair.metrics[metric].difference
+        if floor is not None and difference is not None and abs(difference) < floor:
+            below.append(
+                f"{pair.a} and {pair.b} differ by {abs(difference):.3f} on {metric}: less than the {floor:.3f} that a "
+                "reference shifted by one pixel loses, so the annotation itself is not certain enough to weigh it."
+            )
+    return replace(comparison, ladder=ladder, notes=(*comparison.notes, *below))
 
 
 def _in_order(run: ScoredRun, ids: Sequence[str]) -> ScoredRun:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vesselbench.contender import Contender, mean_of
+from vesselbench.ladder import Ladder
 from vesselbench.pairing import Pair
 from vesselbench.statistics.several import Friedman, Ranks
 from vesselbench.types import ScoreRow, SetName
@@ -48,6 +49,8 @@ class Comparison:
     observer2: tuple[ScoreRow, ...] | None
     """The second observer's rows, when every run has them."""
     notes: tuple[str, ...]
+    ladder: Ladder | None = None
+    """What trivial answers and faults of annotation score on the same images, where it was measured."""
 
     def ranked(self) -> list[Contender]:
         """Contenders from the best to the worst mean of the primary metric; those without any value last."""

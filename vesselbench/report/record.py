@@ -9,6 +9,7 @@ from typing import Any
 
 from vesselbench.compare import Comparison, verdict
 from vesselbench.contender import Contender, mean_of, median_of
+from vesselbench.ladder import ladder_record
 from vesselbench.pairing import RESAMPLES, SEED
 from vesselbench.rundir import write_json
 from vesselbench.scored import ScoredRun
@@ -43,6 +44,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "pairs": [asdict(pair) for pair in comparison.pairs],
         "several": None if comparison.several is None else asdict(comparison.several),
         "images": _image_records(comparison),
+        "ladder": None if comparison.ladder is None else ladder_record(comparison.ladder),
         "notes": list(comparison.notes),
     }
 
