@@ -14,7 +14,6 @@ from vesselbench import Example, Task
 
 FLAT = 2.0
 """Grey levels: a neighbourhood that varies less is flat, and its noise is not blown up to full contrast."""
-CHANNELS = 6
 
 
 @dataclass(frozen=True)
