@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,17 +15,17 @@ if TYPE_CHECKING:
     from vesselbench.grids import Grids
 
 
-class Baseline:
+class Baseline(ABC):
     """A ModelPlugin from a network. A subclass gives `name`, `Config` and `network`; torch is imported there only."""
 
     name: ClassVar[str]
     Config: ClassVar[type[NetConfig]]
 
+    @abstractmethod
     def network(self, config: Any, inputs: int, outputs: int) -> torch.nn.Module:
         """float32 [B,inputs,H,W] to logits [B,outputs,H,W]; while training it may give several such maps, a list with
         the best resolved one first (deep supervision). H and W are multiples of ``config.multiple``.
         """
-        raise NotImplementedError
 
     def build(self, config: NetConfig, task: Task) -> torch.nn.Module:
         from vesselbench_monai.patches import PatchModule
