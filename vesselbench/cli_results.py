@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vesselbench.commands import AsJson, emit, session
+from vesselbench.commands import AsJson, Hidden, emit, session
 
 results_app = typer.Typer()
 Source = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder, or an exported one.")]
@@ -16,6 +17,12 @@ Prompt = Annotated[str | None, typer.Option("--prompt", help="What to look for; 
 To = Annotated[Path | None, typer.Option("--to", help="A new folder; default: predictions/NAME/<time>-<4 hex>.")]
 Threshold = Annotated[float | None, typer.Option("--threshold", min=0, max=1, help="Instead of the model's own.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+Scored = Annotated[
+    list[Path], typer.Argument(metavar="COMPARISON|RUNS...", help="A comparison's folder, or run folders with scores.")
+]
+Zip = Annotated[Path, typer.Option("--to", help="The zip file to write; it must not exist.")]
+WithImages = Annotated[bool, typer.Option("--with-images", help="Put the pixels of the images in as well.")]
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A zip file that `vesselbench bundle` has written.")]
 
 
 @results_app.command()
@@ -35,4 +42,26 @@ def predict(
         outcome = predict_command(run, images, prompt, to, threshold, device, catalogue, watch)
     emit([*outcome.rows]) if as_json else typer.echo(outcome.summary())
     if outcome.failed:
+        raise typer.Exit(1)
+
+
+@results_app.command()
+def bundle(runs: Scored, to: Zip, with_images: WithImages = False, pseudonymise: Hidden = False) -> None:
+    """Put what is needed to check a comparison into one zip file: masks, references, scores, recipes, hashes."""
+    from vesselbench.evidence.bundle import Wish, write_bundle
+
+    with session() as (catalogue, watch):
+        written = write_bundle(runs, to, Wish(with_images, pseudonymise), catalogue, watch)
+    typer.echo(f"{written}: {written.stat().st_size:,} bytes; check it with `vesselbench verify {written}`")
+
+
+@results_app.command()
+def verify(bundle: Bundle, as_json: AsJson = False) -> None:
+    """Compute every number of a bundle again from its masks; exit 1 when anything differs, with its name."""
+    from vesselbench.evidence.verify import verify as verify_bundle
+
+    with session() as (catalogue, watch):
+        found = verify_bundle(bundle, catalogue, watch)
+    emit(asdict(found)) if as_json else typer.echo("\n".join(found.lines()))
+    if not found.holds:
         raise typer.Exit(1)

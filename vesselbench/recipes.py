@@ -237,4 +237,9 @@ def explain_key(recipe: Recipe, key: str, catalogue: Catalogue) -> str:
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML, complete and readable back."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_settings(recipe.model_dump(mode="json"))
+
+
+def dump_settings(values: Mapping[str, Any]) -> str:
+    """Plain values as YAML, readable back by `read_yaml`."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)

@@ -16,6 +16,7 @@ from vesselbench.recipes import validate_options
 from vesselbench.report import words
 from vesselbench.report.choice import Choice, Choices
 from vesselbench.report.overlay import count_pixels, counted_reference, encode, plain_tile, reference_tile, verdict_tile
+from vesselbench.scored import ScoredRun
 from vesselbench.types import BoolMask, Example, MaskFile, Sample, SetName
 
 
@@ -92,7 +93,7 @@ def _panel(shown: Comparison, original: Comparison, choice: Choice, example: Exa
         ),
     ]
     for number, (run, source) in enumerate(zip(shown.runs, original.runs, strict=True), 1):
-        predicted = read_prediction(source, original.set_name, choice.index, example)
+        predicted = read_prediction(source.first, original.set_name, choice.index, example)
         tiles.append(_run_tile(f"{stem}-run{number}.png", run, shown, choice, example, predicted))
     mean = f"mean {shown.primary} {words.score(choice.mean)}"
     return Panel(choice.title, image, shown.groups[choice.index], mean, tuple(tiles), example.fov is not None)
@@ -111,7 +112,7 @@ def _run_tile(
     return Tile(file, encode(verdict_tile(example, predicted)), run.label, caption, alt)
 
 
-def read_prediction(run: Contender, set_name: SetName, index: int, example: Example) -> BoolMask:
+def read_prediction(run: ScoredRun, set_name: SetName, index: int, example: Example) -> BoolMask:
     """The stored mask of one prediction, bool [H,W].
 
     Raises UserError when the file is missing, no image, of another size, or not the mask that was scored.

@@ -1,0 +1,151 @@
+"""What was changed in a bundle is found and named, also where the one who changed it made the hashes anew."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vesselbench import UserError
+from vesselbench.cli import app
+from vesselbench.evidence.verify import Verification, verify
+from vesselbench.watch import Silent
+
+Change = Callable[[dict[str, bytes]], None]
+
+
+def tampered(bundle: Path, to: Path, change: Change, rehash: bool) -> Path:
+    with zipfile.ZipFile(bundle) as opened:
+        held = {name: opened.read(name) for name in opened.namelist()}
+    change(held)
+    if rehash:
+        manifest = json.loads(held["bundle.json"])
+        manifest["files"] = {n: hashlib.sha256(b).hexdigest() for n, b in held.items() if n != "bundle.json"}
+        held["bundle.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(to, "w") as written:
+        for name, content in held.items():
+            written.writestr(name, content)
+    return to
+
+
+def named(held: dict[str, bytes], start: str, end: str) -> str:
+    return next(name for name in sorted(held) if name.startswith(start) and name.endswith(end))
+
+
+def flip_pixel(start: str, part: str) -> Change:
+    def change(held: dict[str, bytes]) -> None:
+        name = next(name for name in sorted(held) if name.startswith(start) and part in name)
+        pixels = np.asarray(Image.open(io.BytesIO(held[name]))).copy()
+        pixels[20, 30] = ~pixels[20, 30]
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        held[name] = buffer.getvalue()
+
+    return change
+
+
+def change_json(start: str, end: str, edit: Callable[[dict], None]) -> Change:
+    def change(held: dict[str, bytes]) -> None:
+        name = named(held, start, end)
+        lines = held[name].decode().splitlines() if end.endswith("jsonl") else [held[name].decode()]
+        first = json.loads(lines[0])
+        edit(first)
+        held[name] = "\n".join([json.dumps(first), *lines[1:]]).encode()
+
+    return change
+
+
+def raise_dice(row: dict) -> None:
+    row["values"]["dice"] = min(1.0, row["values"]["dice"] + 1e-6) if row["values"]["dice"] < 1 else 1 - 1e-6
+
+
+def raise_mean(summary: dict) -> None:
+    summary["metrics"]["dice"]["mean"] += 1e-6
+
+
+def raise_difference(record: dict) -> None:
+    record["pairs"][0]["metrics"]["dice"]["interval"]["low"] += 1e-6
+
+
+def change_weights(value: dict) -> None:
+    value["weights_sha256"] = value["weights_sha256"][:-1] + "0"
+
+
+CASES = {
+    "a predicted pixel": (flip_pixel("runs/", "predictions/"), "mask_sha256"),
+    "a reference pixel": (flip_pixel("reference/masks", ""), "scores of"),
+    "a field of view": (flip_pixel("reference/fov", ""), "counts.tn"),
+    "a score": (change_json("runs/", "scores.jsonl", raise_dice), ".dice: stated"),
+    "a mean": (change_json("runs/", "summary.json", raise_mean), "summary.json.metrics.dice.mean"),
+    "an interval": (change_json("comparison.json", "", raise_difference), "pairs[0].metrics.dice.interval.low"),
+    "a sentence": (change_json("comparison.json", "", lambda r: r.update(verdict="All is well.")), ".verdict: stated"),
+    "a hash of weights": (change_json("runs/", "run.json", change_weights), "weights_sha256 of run.json"),
+    "a second observer": (flip_pixel("reference/observer2", ""), "second observer"),
+}
+
+
+def check(path: Path, catalogue) -> Verification:
+    return verify(path, catalogue, Silent())
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_one_change_is_named_even_when_the_hashes_were_made_anew(bundle, catalogue, tmp_path, what):
+    change, name = CASES[what]
+    found = check(tampered(bundle, tmp_path / "b.zip", change, rehash=True), catalogue)
+    assert not found.holds
+    assert any(name in line for line in found.differences), found.differences
+    assert not any("SHA-256 of" in line for line in found.differences)
+
+
+def test_one_changed_hash_in_the_list_is_named(bundle, catalogue, tmp_path):
+    def change(held: dict[str, bytes]) -> None:
+        manifest = json.loads(held["bundle.json"])
+        manifest["files"]["comparison.json"] = "0" * 64
+        held["bundle.json"] = json.dumps(manifest).encode()
+
+    found = check(tampered(bundle, tmp_path / "b.zip", change, rehash=False), catalogue)
+    assert [line.split(":")[0] for line in found.differences] == ["SHA-256 of comparison.json"]
+
+
+def test_a_missing_and_an_added_file_are_named(bundle, catalogue, tmp_path):
+    def change(held: dict[str, bytes]) -> None:
+        del held[named(held, "runs/", ".png")]
+        held["more.txt"] = b"x"
+
+    found = check(tampered(bundle, tmp_path / "b.zip", change, rehash=False), catalogue)
+    assert any("more.txt" in line and "not listed" in line for line in found.differences)
+    assert any("no such file" in line for line in found.differences)
+    assert any("no predicted mask" in line for line in found.differences)
+
+
+@pytest.mark.parametrize("content", [b"not a zip", b""])
+def test_what_is_no_bundle_is_a_users_mistake(catalogue, tmp_path, content):
+    (tmp_path / "b.zip").write_bytes(content)
+    with pytest.raises(UserError, match="not a whole zip"):
+        check(tmp_path / "b.zip", catalogue)
+
+
+def test_a_zip_that_is_no_bundle_and_one_of_another_layout_are_refused(bundle, catalogue, tmp_path):
+    with pytest.raises(UserError, match=r"no bundle\.json"):
+        check(tampered(bundle, tmp_path / "a.zip", lambda held: held.pop("bundle.json"), rehash=False), catalogue)
+    other = change_json("bundle.json", "", lambda manifest: manifest.update(form=2))
+    with pytest.raises(UserError, match="another layout"):
+        check(tampered(bundle, tmp_path / "b.zip", other, rehash=False), catalogue)
+
+
+def test_the_command_ends_with_1_when_something_differs_and_with_0_when_nothing_does(bundle, tmp_path):
+    bad = tampered(bundle, tmp_path / "b.zip", flip_pixel("runs/", "predictions/"), rehash=True)
+    done = CliRunner().invoke(app, ["verify", str(bad)])
+    assert done.exit_code == 1
+    assert "DIFFERS" in done.stdout
+    done = CliRunner().invoke(app, ["verify", str(bundle)])
+    assert done.exit_code == 0
+    assert done.stdout.endswith("holds\n")

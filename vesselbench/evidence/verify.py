@@ -1,0 +1,119 @@
+"""Check a bundle: its files by their hashes, its scores from its masks, its comparison from its scores."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vesselbench.compare import compare
+from vesselbench.errors import UserError
+from vesselbench.evidence.bundle import COMPARISON, FORM, MANIFEST
+from vesselbench.evidence.contents import RUNS
+from vesselbench.evidence.differing import Difference
+from vesselbench.evidence.recompute import Recomputed, read_references, recompute_rows, summaries
+from vesselbench.evidence.unpack import unpack
+from vesselbench.plugins import Catalogue
+from vesselbench.report.record import comparison_record
+from vesselbench.rundir import RunDir, check_set_name, file_sha256, read_json
+from vesselbench.scored import read_scored
+from vesselbench.watch import Watch
+
+NO_IMAGES = "the fingerprint of the split covers the images, which are not in the bundle"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of it: the sentence that the bundle states, differences, numbers recomputed, and what could not be."""
+
+    verdict: str
+    files: int
+    images: int
+    runs: int
+    numbers: int
+    differences: tuple[str, ...]
+    left_out: dict[str, int]
+
+    @property
+    def holds(self) -> bool:
+        return not self.differences
+
+    def lines(self) -> list[str]:
+        """What to print."""
+        said = [
+            f"{self.files} files, {self.images} images, {self.runs} runs",
+            f"recomputed: {self.numbers:,} numbers, each equal to within 1e-9 unless it is named below",
+        ]
+        for reason, count in self.left_out.items():
+            said.append(f"not recomputed: {count:,} ({reason})")
+        said += [f"DIFFERS: {difference}" for difference in self.differences]
+        said.append(f"stated verdict: {self.verdict}")
+        said.append("holds" if self.holds else f"does not hold: {len(self.differences)} differences")
+        return said
+
+
+def verify(bundle: Path, catalogue: Catalogue, watch: Watch) -> Verification:
+    """Recompute every number of a bundle and name each that differs.
+
+    Raises UserError for what is no bundle, is unsafe to unpack, or lacks what the recomputation needs.
+    """
+    with tempfile.TemporaryDirectory(prefix="vesselbench-verify-") as place:
+        folder = Path(place)
+        paths = unpack(bundle, folder)
+        if MANIFEST not in paths:
+            raise UserError(
+                f"{bundle} is no bundle: it holds no {MANIFEST}", "vesselbench bundle RUNS... --to FILE.zip"
+            )
+        manifest = read_json(folder / MANIFEST)
+        if not isinstance(manifest, dict) or manifest.get("form") != FORM:
+            raise UserError(f"{bundle} has another layout than this version reads", "use the version that wrote it")
+        done = Recomputed()
+        _hold_files(folder, paths, manifest, done)
+        return _recompute(folder, manifest, len(paths), catalogue, watch, done)
+
+
+def _hold_files(folder: Path, paths: list[str], manifest: dict[str, Any], done: Recomputed) -> None:
+    """Every file is listed, every listed one is there, and each has its hash."""
+    listed = dict(manifest.get("files") or {})
+    found = {name: file_sha256(folder / name) for name in paths if name != MANIFEST}
+    for name in sorted({*listed, *found}):
+        if listed.get(name) != found.get(name):
+            stated, now = listed.get(name, "not listed"), found.get(name, "no such file")
+            done.differences.append(Difference(f"SHA-256 of {name}", stated, now))
+
+
+def _recompute(
+    folder: Path, manifest: dict[str, Any], files: int, catalogue: Catalogue, watch: Watch, done: Recomputed
+) -> Verification:
+    set_name = check_set_name(str(manifest.get("set_name")))
+    runs = [read_scored(RunDir.open(folder / RUNS / str(name)), set_name) for name in manifest.get("runs") or ()]
+    if not runs:
+        raise UserError("the bundle names no runs", "ask for the bundle again")
+    names = []
+    total = len(runs[0].scores.rows)
+    for example in read_references(folder):
+        names.append(example.sample.id)
+        recompute_rows(folder, runs, example, catalogue, done)
+        watch.progress("verify", len(names), total)
+    done.hold(sorted(row.id for row in runs[0].scores.rows), sorted(names), "images")
+    for run in runs:
+        stated, found = summaries(run, catalogue)
+        done.hold(stated, json.loads(json.dumps(found)), f"{run.where}, summary.json")
+        where = f"{run.where}, weights_sha256 of run.json"
+        done.hold(run.record.get("weights_sha256"), run.scores.weights_sha256, where)
+        done.hold(run.split.fingerprint, run.scores.fingerprint, f"{run.where}, fingerprint of split.json")
+    record = read_json(folder / COMPARISON)
+    again = compare([run.run for run in runs], set_name, float(manifest["margin"]))
+    done.hold(record, json.loads(json.dumps(comparison_record(again))), COMPARISON)
+    done.left_out[NO_IMAGES] += 1
+    return Verification(
+        verdict=str(record.get("verdict")),
+        files=files,
+        images=len(names),
+        runs=len(runs),
+        numbers=done.comparing.numbers,
+        differences=tuple(str(difference) for difference in done.differences),
+        left_out=dict(done.left_out),
+    )
