@@ -40,8 +40,8 @@ class Comparing:
         elif isinstance(stated, list | tuple) and isinstance(found, list | tuple):
             if len(stated) != len(found):
                 yield Difference(f"{where}, number of entries", len(stated), len(found))
-            for place, (one, other) in enumerate(zip(stated, found, strict=False)):
-                yield from self.differences(one, other, f"{where}[{place}]")
+            for place in range(min(len(stated), len(found))):
+                yield from self.differences(stated[place], found[place], f"{where}[{place}]")
         elif _is_number(stated) and _is_number(found):
             self.numbers += 1
             if not math.isclose(stated, found, rel_tol=self.tolerance, abs_tol=self.tolerance):

@@ -71,7 +71,7 @@ def verify(bundle: Path, catalogue: Catalogue, watch: Watch) -> Verification:
             raise UserError(f"{bundle} has another layout than this version reads", "use the version that wrote it")
         done = Recomputed()
         _hold_files(folder, paths, manifest, done)
-        return _recompute(folder, manifest, len(paths), catalogue, watch, done)
+        return _recompute(folder, manifest, paths, catalogue, watch, done)
 
 
 def _hold_files(folder: Path, paths: list[str], manifest: dict[str, Any], done: Recomputed) -> None:
@@ -85,19 +85,20 @@ def _hold_files(folder: Path, paths: list[str], manifest: dict[str, Any], done: 
 
 
 def _recompute(
-    folder: Path, manifest: dict[str, Any], files: int, catalogue: Catalogue, watch: Watch, done: Recomputed
+    folder: Path, manifest: dict[str, Any], paths: list[str], catalogue: Catalogue, watch: Watch, done: Recomputed
 ) -> Verification:
     set_name = check_set_name(str(manifest.get("set_name")))
-    runs = [read_scored(RunDir.open(folder / RUNS / str(name)), set_name) for name in manifest.get("runs") or ()]
-    if not runs:
-        raise UserError("the bundle names no runs", "ask for the bundle again")
-    names = []
+    names = [f"{RUNS}/{name}" for name in manifest.get("runs") or ()]
+    if not names or any(f"{name}/run.json" not in paths for name in names):
+        raise UserError(f"the bundle holds not all the runs that it names: {names}", "ask for the bundle again")
+    runs = [read_scored(RunDir.open(folder / name), set_name) for name in names]
+    images = []
     total = len(runs[0].scores.rows)
     for example in read_references(folder):
-        names.append(example.sample.id)
+        images.append(example.sample.id)
         recompute_rows(folder, runs, example, catalogue, done)
-        watch.progress("verify", len(names), total)
-    done.hold(sorted(row.id for row in runs[0].scores.rows), sorted(names), "images")
+        watch.progress("verify", len(images), total)
+    done.hold(sorted(row.id for row in runs[0].scores.rows), sorted(images), "images")
     for run in runs:
         stated, found = summaries(run, catalogue)
         done.hold(stated, json.loads(json.dumps(found)), f"{run.where}, summary.json")
@@ -110,8 +111,8 @@ def _recompute(
     done.left_out[NO_IMAGES] += 1
     return Verification(
         verdict=str(record.get("verdict")),
-        files=files,
-        images=len(names),
+        files=len(paths),
+        images=len(images),
         runs=len(runs),
         numbers=done.comparing.numbers,
         differences=tuple(str(difference) for difference in done.differences),

@@ -139,6 +139,9 @@ def test_a_zip_that_is_no_bundle_and_one_of_another_layout_are_refused(bundle, c
     other = change_json("bundle.json", "", lambda manifest: manifest.update(form=2))
     with pytest.raises(UserError, match="another layout"):
         check(tampered(bundle, tmp_path / "b.zip", other, rehash=False), catalogue)
+    outside = change_json("bundle.json", "", lambda manifest: manifest.update(runs=["../../elsewhere"]))
+    with pytest.raises(UserError, match="not all the runs"):
+        check(tampered(bundle, tmp_path / "c.zip", outside, rehash=False), catalogue)
 
 
 def test_the_command_ends_with_1_when_something_differs_and_with_0_when_nothing_does(bundle, tmp_path):
