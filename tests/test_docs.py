@@ -294,7 +294,7 @@ def test_every_page_that_the_code_refers_to_exists():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """A folder of runs: one trained, scored on both sets and reported, with a second observer."""
+    """Two runs, trained, scored and compared, one of them reported; with a second observer."""
     folder = tmp_path_factory.mktemp("work")
     for index, example in enumerate(tiny_examples(6, (32, 32))):
         for place, pixels in (("images", example.image), ("masks", example.mask), ("second", example.mask)):
@@ -305,26 +305,21 @@ def runs(tmp_path_factory) -> Path:
     script = (
         "import json, sys; from pathlib import Path; from vesselbench.cli import app\n"
         "for words in json.loads(sys.argv[1]):\n"
-        "    run = [str(path) for path in Path('runs').glob('unet/*')]\n"
-        "    app([run[0] if word == 'RUN' else word for word in words], standalone_mode=False)"
+        "    run = sorted(map(str, Path('runs').glob('unet/*'))) or ['']\n"
+        "    app([{'RUN': run[0], 'OTHER': run[-1]}.get(word, word) for word in words], standalone_mode=False)"
     )
-    commands = [["train", "unet", *tiny], ["evaluate", "RUN"], ["report", "RUN"]]
+    commands = [["train", "unet", *tiny], ["train", "unet", *tiny, "train.seed=1"], ["evaluate", "RUN"]]
+    commands += [["evaluate", "OTHER"], ["report", "RUN", "OTHER"], ["report", "RUN"]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(commands)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    options = {"cwd": folder, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([sys.executable, "-c", script, json.dumps(commands)], **options)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder / "runs"
 
 
 def test_every_file_of_a_real_run_is_documented(runs):
     page = (DOCS / "run-directory.md").read_text(encoding="utf-8")
-    shown = {"panels": "panels/", "predictions": "<id>.png"}
+    shown = {"panels": "panels/", "plots": "plots/", "predictions": "<id>.png"}
     names = {shown.get(path.parent.name, path.name) for path in runs.rglob("*.*")}
     assert {"run.json", "<id>.png", "observer2.jsonl", "panels/"} <= names
     assert [name for name in sorted(names) if name not in page] == []
@@ -332,7 +327,7 @@ def test_every_file_of_a_real_run_is_documented(runs):
 
 def test_every_key_of_a_real_run_is_documented(runs):
     page, other = ((DOCS / name).read_text(encoding="utf-8") for name in ("run-directory.md", "comparison.md"))
-    (run,) = (runs / "unet").iterdir()
+    run = max((runs / "unet").iterdir())
     (comparison,) = runs.glob("comparison/*/comparison.json")
     files = [run / "run.json", run / "split.json", *run.glob("eval/*/summary.json"), comparison]
     files += [*run.glob("checkpoints/*/meta.json"), *run.glob("*.jsonl"), *run.glob("eval/*/*.jsonl")]

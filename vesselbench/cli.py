@@ -5,11 +5,12 @@ from __future__ import annotations
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vesselbench.cli_data import data_app
+from vesselbench.cli_report import report, show_contest
 from vesselbench.cli_results import results_app
 from vesselbench.commands import (
     RUNS,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(results_app)
+app.command()(report)
 
 
 @app.command()
@@ -97,22 +99,6 @@ def compare(
     with session() as (catalogue, watch):
         wanted = Wanted(config or [], overrides)
         contest = hold_contest([n for n in names if n not in overrides], wanted, settings, catalogue, watch)
-    show_contest(*contest, as_json)
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, each with scores of its test set.")],
-    to: Annotated[Path, typer.Option("--to", help="The report goes into a new folder below TO/comparison.")] = RUNS,
-    pseudonymise: Hidden = False,
-    as_json: AsJson = False,
-) -> None:
-    """Compare runs that are scored already, and write the report again."""
-    from vesselbench.contest import Settings, report_runs
-    from vesselbench.rundir import RunDir
-
-    with session() as (catalogue, _):
-        contest = report_runs([RunDir.open(run) for run in runs], Settings(to, pseudonymise=pseudonymise), catalogue)
     show_contest(*contest, as_json)
 
 
@@ -181,20 +167,6 @@ def env() -> None:
 
     for name, number in {**versions(), "source": source_revision() or "not a checkout"}.items():
         typer.echo(f"{name} {number}")
-
-
-def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
-    """The table, the verdict in a sentence, and where the report is."""
-    from vesselbench.compare import verdict
-    from vesselbench.report import terminal_table
-    from vesselbench.rundir import read_json
-
-    if as_json:  # as the report has it: pseudonymised when that is
-        emit({**read_json(page.parent / "comparison.json"), "report": str(page)})
-        return
-    emit(terminal_table(comparison))
-    typer.echo(verdict(comparison))
-    typer.echo(f"report: {page}")
 
 
 def main() -> None:

@@ -154,6 +154,11 @@ class RunDir:
         return self.path / "validations.jsonl"
 
     @property
+    def report(self) -> Path:
+        """Folder of the training report."""
+        return self.path / "report"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -106,14 +106,14 @@ def _without_names(run: ScoredRun, comparison: Comparison, names: Names) -> Scor
     return replace(
         run,
         split=Split("withheld", run.split.seed, sets, run.split.fingerprint),
-        config=_settings(run.config, names),
+        config=settings_without_names(run.config, names),
         record={**run.record, "command": None, "base_weights": files},
         scores=replace(run.scores, rows=_rows(run.scores.rows, comparison, names)),
         observer2=None if run.observer2 is None else _rows(run.observer2, comparison, names),
     )
 
 
-def _settings(config: Mapping[str, Any], names: Names) -> dict[str, Any]:
+def settings_without_names(config: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """The recipe without `data` and `train.deepspeed`, and without folders in the model's settings."""
     kept = {key: value for key, value in config.items() if key != "data"}
     if isinstance(train := kept.get("train"), Mapping):

@@ -197,7 +197,7 @@ def version_table(comparison: Comparison) -> Table:
 
 def setting_tables(comparison: Comparison) -> tuple[Table, Table]:
     """The recipes: the settings in which the runs differ, then those they share."""
-    recipes = [_flat(run.config) for run in comparison.runs]
+    recipes = [flat(run.config) for run in comparison.runs]
     keys = sorted({key for recipe in recipes for key in recipe} - {"name"})
     lines = [
         (key, [words.setting(recipe[key]) if key in recipe else words.ABSENT for recipe in recipes]) for key in keys
@@ -214,11 +214,12 @@ def _by_run(comparison: Comparison, lines: Sequence[tuple[str, Sequence[str]]]) 
     return Table(("", *(run.label for run in comparison.runs)), rows)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
+            found.update(flat(value, f"{prefix}{key}."))
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            found[f"{prefix}{key}"] = value
+    return found

@@ -141,7 +141,13 @@ def log_validation(run: RunDir, step: int, result: Evaluation, clock: StepClock,
     scores, summary = result.scores, result.summary
     means = {metric: scores.mean(metric) for metric in scores.metric_versions}
     line = {"step": step, "train_seconds": clock.total, "threshold": scores.threshold, "means": means}
-    more = {"primary": summary["primary"], "images": len(scores.rows), "seconds": summary["seconds"]}
+    primary = summary["primary"]
+    more = {
+        "primary": primary,
+        "better": summary["metrics"][primary]["better"],
+        "images": len(scores.rows),
+        "seconds": summary["seconds"],
+    }
     distributed.on_first(partial(run.log_validation, {**line, **more}))
     trackers.log(step, {f"val/{name}": mean for name, mean in means.items() if mean is not None})
 
