@@ -35,7 +35,8 @@ def check_model(plugin: ModelPlugin, config: BaseModel | None = None, size: Size
     """Build a model and hold it to the rules of docs/add-a-model.md; AssertionError says which one it breaks.
 
     Two unlike batches (one whose masks are empty) must give the same loss keys, finite values, a gradient for every
-    trainable parameter, and probabilities at the images' own sizes.
+    trainable parameter, and probabilities at the images' own sizes. The loss of a batch must be the mean of those of
+    its samples (without dropout): else it would matter which of them share a micro-batch or a process.
     """
     task = Task(("vessel",))
     config = plugin.Config() if config is None else config
@@ -46,6 +47,7 @@ def check_model(plugin: ModelPlugin, config: BaseModel | None = None, size: Size
     batches = [tiny_examples(2, size), tiny_examples(2, size, empty=True, seed=1)]
     keys = [_check_loss(plugin.name, module, make_batch(examples, learn)) for examples in batches]
     assert keys[0] == keys[1], f"{plugin.name}: loss keys differ between batches: {keys[0]} and {keys[1]}"
+    _check_mean(plugin.name, module, [*tiny_examples(1, size), *tiny_examples(1, size, empty=True, seed=1)], learn)
     _check_prediction(
         plugin.name, module, [*tiny_examples(1, size), *tiny_examples(1, (size[0] + 6, size[1] - 10))], collate
     )
@@ -66,6 +68,18 @@ def _check_loss(name: str, module: torch.nn.Module, batch: Batch) -> list[str]:
     idle = [key for key, parameter in trainable if parameter.grad is None]
     assert not idle, f"{name}: no gradient reaches {idle[:5]} ({len(idle)} in all); multiply by 0 rather than branch"
     return sorted(losses)
+
+
+def _check_mean(name: str, module: torch.nn.Module, examples: list[Example], collate: Any) -> None:
+    module.eval()
+    with torch.no_grad():
+        batches = [make_batch(some, collate) for some in (examples, examples[:1], examples[1:])]
+        whole, first, second = (float(module.loss(batch)["loss"]) for batch in batches)  # type: ignore[operator]
+    mean = (first + second) / 2
+    assert abs(whole - mean) <= 1e-4 * abs(mean), (
+        f"{name}: the loss of two samples is {whole}, the mean of theirs {mean}; take means over samples, and draw "
+        "what is random from each example's seed"
+    )
 
 
 def _check_prediction(name: str, module: torch.nn.Module, examples: list[Example], collate: Any) -> None:

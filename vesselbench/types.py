@@ -85,13 +85,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Example:
-    """A Sample with its pixels, made in loader workers. image: uint8 [H,W,3]; mask, fov, observer2: bool [H,W]."""
+    """A Sample with its pixels, made in loader workers. image: uint8 [H,W,3]; mask, fov, observer2: bool [H,W].
+
+    `seed` follows from the recipe's seed, the epoch and the sample: what a model draws for a training example (points,
+    words) should come from it, so that a sample is learned alike on any rank and in any micro-batch.
+    """
 
     sample: Sample
     image: npt.NDArray[np.uint8]
     mask: BoolMask | None
     fov: BoolMask | None = None
     observer2: BoolMask | None = None
+    seed: int = field(default=0, kw_only=True)
 
     @property
     def size(self) -> Size:

@@ -22,7 +22,8 @@ class Collator:
 
     tiles uint8 [T,t,t,3]; images uint8 [B,S,S,3]; placed int64 [B,2], the (height, width) of the image inside SAM's
     square; masks: uint8 [H,W] per object, at the image's own size; present bool [N], false where there is no mask;
-    text: ids, labels and attention int64 [B,L] and seg int64 [N,3] (image, place of [SEG], number within the image).
+    seeds int64 [N], from which an object's points are drawn; text: ids, labels and attention int64 [B,L] and seg int64
+    [N,3] (image, place of [SEG], number within the image).
 
     An example is an image with one phrase. In `training`, with ``phrases: turns``, the phrases of one image are turns
     of one conversation, in their order; else each has a conversation, and an image, of its own. In `training`, with
@@ -48,6 +49,7 @@ class Collator:
             "placed": torch.tensor([(where.height, where.width) for where in placements]),
             "masks": [torch.from_numpy(_mask(example)) for example in objects],
             "present": torch.tensor([example.mask is not None for example in objects]),
+            "seeds": torch.tensor([example.seed + number for talk in talks for number, example in enumerate(talk)]),
             "text": self._text(talks, [len(part) * self.shape.vision.tokens_per_tile for part in tiles]),
         }
 
@@ -60,7 +62,10 @@ class Collator:
         return pad_text(encoded, self.shape.tokens.seg)
 
     def _turn(self, example: Example) -> tuple[str, str]:
-        question, answer = (_draw(QUESTIONS), _draw(ANSWERS)) if self.drawn else (QUESTION, ANSWER)
+        question, answer = QUESTION, ANSWER
+        if self.drawn:
+            draw = np.random.default_rng(example.seed)
+            question, answer = QUESTIONS[draw.integers(len(QUESTIONS))], ANSWERS[draw.integers(len(ANSWERS))]
         return question.format(phrase=clean_phrase(example.sample.prompt, _named(example))), answer
 
     def _check_length(self, talks: list[list[Example]], encoded: list[Encoded], counts: list[int]) -> None:
@@ -118,8 +123,3 @@ def _named(example: Example) -> str:
 def _mask(example: Example) -> np.ndarray[Any, np.dtype[np.uint8]]:
     mask = np.zeros(example.size, np.uint8) if example.mask is None else example.mask
     return np.ascontiguousarray(mask, dtype=np.uint8)
-
-
-def _draw(choices: tuple[str, ...]) -> str:
-    """By torch's generator, which the training loader sets for each micro-batch from the seed and its place."""
-    return choices[int(torch.randint(len(choices), ()))]

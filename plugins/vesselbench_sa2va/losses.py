@@ -17,11 +17,14 @@ OFFICIAL_EPS = 1e-4 + 1.19e-7
 @dataclass(frozen=True)
 class Targets:
     """masks: uint8 or float [H,W] per object; present: float [N], 0 where an object has no mask at all;
-    content: [N,2], the share (x, y) of SAM's square that the image fills; eps: see `point_losses`."""
+    content: [N,2], the share (x, y) of SAM's square that the image fills; eps: see `point_losses`; images: int64 [N],
+    the image of each object; seeds: int64 [N], from which its points are drawn."""
 
     masks: list[Tensor]
     present: Tensor
     content: Tensor
+    images: Tensor
+    seeds: Tensor
     eps: float = 0.0
 
 
@@ -47,18 +50,33 @@ def shrink_masks(masks: list[Tensor], content: Tensor, grid: int) -> list[Tensor
     return shrunk
 
 
-def uncertain_points(logits: Tensor, uniform: Tensor, settings: LossSettings) -> Tensor:
-    """Points [N,K,points,2]: of uniform ones [N,M,2] those of least |logit| [N,K,M], then fresh uniform ones.
+def shares(rows: Tensor, count: int) -> Tensor:
+    """Weights [M] of things that belong to `rows` [M] of `count` equal ones: their sum is the mean over the rows of the
+    means over each row's things.
+
+    A mean over all things would make it matter which rows share a micro-batch: images with many objects, answers with
+    many tokens. (Rows without anything weigh 0.)
+    """
+    return 1 / (count * torch.bincount(rows, minlength=count)[rows].float())
+
+
+def uniform_points(seeds: Tensor, count: int, device: torch.device) -> Tensor:
+    """Points [N,count,2] in [0,1], each row drawn from its seed: alike on any rank and in any micro-batch."""
+    rows = [torch.rand(count, 2, generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()]
+    return torch.stack(rows).to(device)
+
+
+def uncertain_points(logits: Tensor, uniform: Tensor, fresh: Tensor, settings: LossSettings) -> Tensor:
+    """Points [N,K,points,2]: of uniform ones [N,M,2] those of least |logit| [N,K,M], then `fresh` ones [N,K,F,2].
 
     Source: PointRend (Kirillov et al. 2020), section 3.1. The order of the uncertain ones is not defined.
     """
-    objects, kept, drawn = logits.shape
+    objects, _, drawn = logits.shape
     count = int(settings.uncertain * settings.points)
     index = logits.abs().topk(count, dim=2, largest=False, sorted=False).indices
     rows = drawn * torch.arange(objects, device=logits.device).view(-1, 1, 1)
     chosen = uniform.flatten(0, 1)[index + rows]
-    size = (objects, kept, settings.points - count, 2)
-    return torch.cat([chosen, torch.rand(size, device=uniform.device, dtype=uniform.dtype)], dim=2)
+    return torch.cat([chosen, fresh], dim=2)
 
 
 def point_losses(logits: Tensor, targets: Tensor, eps: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -84,14 +102,17 @@ def iou_of(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def mask_losses(logits: Tensor, iou: Tensor, targets: Targets, settings: LossSettings) -> dict[str, Tensor]:
-    """Losses of the masks: weighted means over the objects, those without a mask counting 0.
+    """Losses of the masks: means over the images of the means over their objects, those without a mask counting 0.
 
     logits [N,3,h,w] and iou [N,3] are the candidates and their predicted IoU. Points are drawn in the mask's own
-    square, so that none falls into the padding; the random numbers are those of torch's global generator.
+    square, so that none falls into the padding, from each object's seed.
     """
     logits, iou = logits.float(), iou.float()
     content = targets.content[:, None].float()
-    uniform = torch.rand(logits.shape[0], int(settings.oversample * settings.points), 2, device=logits.device)
+    many, kept = int(settings.oversample * settings.points), logits.shape[1] if settings.candidates == "all" else 1
+    few = settings.points - int(settings.uncertain * settings.points)
+    drawn_points = uniform_points(targets.seeds, many + kept * few, logits.device)
+    uniform, fresh = drawn_points[:, :many], drawn_points[:, many:].reshape(-1, kept, few, 2)
     with torch.no_grad():
         drawn = sample_map(logits, uniform * content)
         true_iou = iou_of(drawn, sample_masks(targets.masks, uniform))
@@ -100,24 +121,25 @@ def mask_losses(logits: Tensor, iou: Tensor, targets: Targets, settings: LossSet
             drawn = drawn.gather(1, chosen[..., None].expand(-1, -1, drawn.shape[2]))
     if settings.candidates == "chosen":
         logits = logits.gather(1, chosen[..., None, None].expand(-1, -1, *logits.shape[2:]))
-    entropy, dice = learned_losses(logits, drawn, uniform, targets, settings)
-    present = targets.present.float()
+    entropy, dice = learned_losses(logits, drawn, (uniform, fresh), targets, settings)
+    weight = targets.present.float() * shares(targets.images, int(targets.images.max()) + 1)
     return {
-        "loss_mask": settings.mask * (present * entropy).mean(),
-        "loss_dice": settings.dice * (present * dice).mean(),
-        "loss_iou": settings.iou * (present[:, None] * (iou - true_iou).square()).mean(),
+        "loss_mask": settings.mask * (weight * entropy).sum(),
+        "loss_dice": settings.dice * (weight * dice).sum(),
+        "loss_iou": settings.iou * (weight * (iou - true_iou).square().mean(1)).sum(),
     }
 
 
 def learned_losses(
-    logits: Tensor, drawn: Tensor, uniform: Tensor, targets: Targets, settings: LossSettings
+    logits: Tensor, drawn: Tensor, drawn_points: tuple[Tensor, Tensor], targets: Targets, settings: LossSettings
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy and dice [N], each the mean over the K candidates [N,K,h,w] that learn.
 
-    `drawn` [N,K,M] are their values at the uniform points [N,M,2]; every candidate has uncertain points of its own.
+    `drawn` [N,K,M] are their values at the uniform points [N,M,2], the first of `drawn_points`; the second are fresh
+    ones. Every candidate has uncertain points of its own.
     """
     objects, kept = logits.shape[:2]
-    points = uncertain_points(drawn, uniform, settings)
+    points = uncertain_points(drawn, *drawn_points, settings)
     content = targets.content[:, None, None].float()
     with torch.no_grad():
         values = sample_masks(targets.masks, points.flatten(1, 2)).view(objects * kept, -1)
@@ -127,12 +149,16 @@ def learned_losses(
     return entropy.view(objects, kept).mean(1), dice.view(objects, kept).mean(1)
 
 
-def answer_losses(logits: Tensor, labels: Tensor, seg: int) -> dict[str, Tensor]:
-    """Mean cross-entropy (nat/token) of logits [M,vocabulary] and labels [M]: of all, at [SEG] and elsewhere."""
+def answer_losses(logits: Tensor, labels: Tensor, rows: Tensor, count: int, seg: int) -> dict[str, Tensor]:
+    """Cross-entropy (nat/token) of logits [M,vocabulary] and labels [M]: the mean over `count` texts, which `rows` [M]
+    names, of the mean over each one's tokens; and of all tokens at [SEG] and elsewhere.
+
+    With one text in a micro-batch the first is what the official code minimises.
+    """
     each = F.cross_entropy(logits.float(), labels, reduction="none")
     at_seg = (labels == seg).float()
     return {
-        "loss_llm": each.mean(),
+        "loss_llm": (each * shares(rows, count)).sum(),
         "llm_at_seg": (each * at_seg).sum() / at_seg.sum().clamp(min=1),
         "llm_elsewhere": (each * (1 - at_seg)).sum() / (1 - at_seg).sum().clamp(min=1),
     }

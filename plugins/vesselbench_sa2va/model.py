@@ -124,14 +124,16 @@ class Sa2VAModule(nn.Module):
         states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
         logits, iou = self.prompt_masks(normalise(inputs["images"]), states, text["seg"])
         content = inputs["placed"][text["seg"][:, 0]].flip(1).float() / self.shape.sam.image
-        targets = Targets(inputs["masks"], inputs["present"], content)
+        seeds, images = inputs["seeds"], text["seg"][:, 0]
+        targets = Targets(inputs["masks"], inputs["present"], content, images, seeds)
         if self.settings.loss_target == "official":
             shrunk = shrink_masks(inputs["masks"], content, self.shape.sam.grid)
-            targets = Targets(shrunk, inputs["present"], content, OFFICIAL_EPS)
+            targets = Targets(shrunk, inputs["present"], content, images, seeds, OFFICIAL_EPS)
         labels = text["labels"][:, 1:]
         learned = labels != IGNORED
         parts = mask_losses(logits, iou, targets, self.settings.loss)
-        parts |= answer_losses(self.token_logits(states[:, :-1][learned]), labels[learned], self.shape.tokens.seg)
+        answers = self.token_logits(states[:, :-1][learned]), labels[learned], learned.nonzero()[:, 0]
+        parts |= answer_losses(*answers, len(labels), self.shape.tokens.seg)
         parts["loss_llm"] = self.settings.loss.llm * parts["loss_llm"]
         total = torch.stack([value for name, value in parts.items() if name.startswith("loss_")]).sum()
         return {"loss": total} | {name: value.detach() for name, value in parts.items()}

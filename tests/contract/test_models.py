@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.distributed.matrix_worker import recipe as still_recipe
 from vesselbench.data.read import load_example
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.model import build_model, count_parts, load_trained, save_trained
@@ -48,6 +49,18 @@ def test_every_stage_trains_it_as_stage_0_does(model, stage, catalogue, dataset,
     engine.close()
     assert sharded == pytest.approx(plain, rel=1e-5)
     assert plain[0] != plain[-1], "nothing moved"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_four_micro_batches_of_one_are_one_of_four(model, catalogue, dataset, device):
+    """Dropout is off: it draws for each micro-batch anew."""
+    found = []
+    for size in (1, 4):
+        recipe = validate_recipe(still_recipe(model, catalogue, zero_stage=0, micro_batch=size), catalogue)
+        values, engine = losses(recipe, dataset, catalogue, device)
+        engine.close()
+        found.append(values)
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("model", MODELS)

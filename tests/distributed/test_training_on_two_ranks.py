@@ -1,4 +1,4 @@
-"""Both in-tree models under real ZeRO-3 on two CPU ranks, through the command line."""
+"""Training on two CPU ranks under real ZeRO-3, through the command line (every model: test_matrix)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ def train(command, tmp_path, model: str, stage: int, nproc: int):
     return record, losses
 
 
-@pytest.mark.parametrize("model", ["unet", "sa2va"])
-def test_stage_3_really_partitions_on_two_ranks_and_trains_like_stage_0(model, command, tmp_path):
-    plain, plain_losses = train(command, tmp_path, model, stage=0, nproc=2)
-    sharded, sharded_losses = train(command, tmp_path, model, stage=3, nproc=2)
+def test_stage_3_really_partitions_on_two_ranks_and_trains_like_stage_0(command, tmp_path):
+    plain, plain_losses = train(command, tmp_path, "unet", stage=0, nproc=2)
+    sharded, sharded_losses = train(command, tmp_path, "unet", stage=3, nproc=2)
 
     assert (sharded["zero_stage"], sharded["world"]) == (3, 2)
     whole = sharded["parameters"]["total"] * 4

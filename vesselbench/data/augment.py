@@ -23,7 +23,8 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     """A changed copy: crop, turn, resize and mirror the image and all its masks alike, then change the image's grey
     values.
 
-    The random numbers drawn do not depend on `config`, so that switching one change off leaves the others as they were.
+    It gets a seed of its own. The random numbers drawn do not depend on `config`, so that switching one change off
+    leaves the others as they were.
     The image stays uint8 [H,W,3], the masks bool. A side shorter than ``config.crop`` is not cropped.
     """
     place = rng.random(2)
@@ -33,7 +34,7 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     shift, gain = rng.uniform(-1, 1, 2)
     turned, resized, exponent = rng.uniform(-1, 1, 3)
     blur, noise = rng.random(2)
-    grains = int(rng.integers(2**62))
+    grains, seed = (int(number) for number in rng.integers(2**62, size=2))
     scale = (1 + config.scale) ** resized
     window = (config.crop, config.crop) if config.crop is not None else example.size
     changes = [_window(example.size, window, place, math.radians(config.angle * turned), scale)]
@@ -54,6 +55,7 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
         mask=_apply(example.mask, changes),
         fov=_apply(example.fov, changes),
         observer2=_apply(example.observer2, changes),
+        seed=seed,
     )
 
 

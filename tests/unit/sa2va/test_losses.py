@@ -15,7 +15,10 @@ from vesselbench_sa2va.losses import (
     sample_masks,
     shrink_masks,
     uncertain_points,
+    uniform_points,
 )
+
+TWO_IMAGES = torch.tensor([0, 1]), torch.tensor([5, 6])
 
 
 def _line(side: int = 256, width: int = 2) -> torch.Tensor:
@@ -59,7 +62,7 @@ def test_uncertain_points_are_those_near_the_border() -> None:
     settings = LossSettings(points=100, uncertain=1.0)
     uniform = torch.rand(1, 300, 2)
     logits = torch.stack([(uniform[..., axis] - 0.5) * 10 for axis in (0, 1)], 1)
-    points = uncertain_points(logits, uniform, settings)
+    points = uncertain_points(logits, uniform, torch.zeros(1, 2, 0, 2), settings)
     assert points.shape == (1, 2, 100, 2)
     for axis in (0, 1):  # each candidate has points of its own
         kept = (points[:, axis, :, axis] - 0.5).abs().max()
@@ -69,7 +72,7 @@ def test_uncertain_points_are_those_near_the_border() -> None:
 def test_every_object_keeps_points_of_its_own_uniform_ones() -> None:
     settings = LossSettings(points=50, uncertain=1.0)
     uniform = torch.rand(3, 200, 2)
-    points = uncertain_points(torch.rand(3, 2, 200) - 0.5, uniform, settings)
+    points = uncertain_points(torch.rand(3, 2, 200) - 0.5, uniform, torch.zeros(3, 2, 0, 2), settings)
     for drawn, chosen in zip(uniform.tolist(), points.flatten(1, 2).tolist(), strict=True):
         assert {tuple(point) for point in chosen} <= {tuple(point) for point in drawn}
 
@@ -102,7 +105,7 @@ def test_which_candidates_get_a_gradient_is_what_the_setting_says(candidates: st
     settings = LossSettings.model_validate({"points": 64, "candidates": candidates, "iou": 0})
     logits = torch.randn(2, 3, 16, 16, requires_grad=True)
     iou = torch.tensor([[0.1, 0.9, 0.2], [0.8, 0.1, 0.2]], requires_grad=True)
-    targets = Targets([_line(), _line()], torch.ones(2), torch.ones(2, 2))
+    targets = Targets([_line(), _line()], torch.ones(2), torch.ones(2, 2), *TWO_IMAGES)
     losses = mask_losses(logits, iou, targets, settings)
     (losses["loss_mask"] + losses["loss_dice"]).backward()
     reached = logits.grad.flatten(2).abs().sum(-1) > 0
@@ -116,8 +119,8 @@ def test_an_absent_mask_weighs_nothing_but_an_empty_one_counts() -> None:
     masks = [torch.zeros(32, 32, dtype=torch.uint8), _line()]
 
     def total(present: list[float]) -> list[float]:
-        torch.manual_seed(0)
-        values = mask_losses(logits, iou, Targets(masks, torch.tensor(present), torch.ones(2, 2)), settings)
+        targets = Targets(masks, torch.tensor(present), torch.ones(2, 2), *TWO_IMAGES)
+        values = mask_losses(logits, iou, targets, settings)
         return [values[name].item() for name in ("loss_mask", "loss_dice", "loss_iou")]
 
     assert total([0, 0]) == [0, 0, 0]
@@ -132,10 +135,9 @@ def test_no_point_reads_the_padding() -> None:
     logits = torch.randn(1, 3, 32, 32)
     other = logits.clone()
     other[:, :, 17:] = 1e3
-    targets = Targets([_line()], torch.ones(1), torch.tensor([[1.0, 0.5]]))
+    targets = Targets([_line()], torch.ones(1), torch.tensor([[1.0, 0.5]]), torch.tensor([0]), torch.tensor([3]))
     results = []
     for candidate in (logits, other):
-        torch.manual_seed(3)
         results.append(mask_losses(candidate, torch.rand(1, 3) * 0 + 0.5, targets, settings)["loss_mask"])
     assert results[0] == results[1]
 
@@ -151,7 +153,39 @@ def test_the_language_loss_is_split_into_seg_and_the_rest() -> None:
     logits = torch.zeros(4, 10)
     logits[0, 7] = 50
     labels = torch.tensor([7, 1, 2, 3])
-    parts = answer_losses(logits, labels, seg=7)
+    parts = answer_losses(logits, labels, torch.zeros(4, dtype=torch.long), 1, seg=7)
     assert parts["llm_at_seg"] < 1e-6
     torch.testing.assert_close(parts["llm_elsewhere"], torch.tensor(10.0).log())
     torch.testing.assert_close(parts["loss_llm"], parts["llm_elsewhere"] * 0.75)
+
+
+def test_a_seed_draws_the_same_points_whatever_else_is_drawn() -> None:
+    device = torch.device("cpu")
+    together = uniform_points(torch.tensor([5, 2**62 - 1]), 30, device)
+    alone = uniform_points(torch.tensor([2**62 - 1]), 30, device)
+    assert torch.equal(together[1], alone[0])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_the_losses_of_unlike_texts_and_images_are_the_mean_of_each_ones_own() -> None:
+    """Which of them share a micro-batch, or a rank, must not matter."""
+    settings = LossSettings(points=64)
+    logits, iou = torch.randn(3, 3, 16, 16), torch.rand(3, 3)
+    masks = [_line(), _line(width=9), _line(width=30)]
+    images, seeds = torch.tensor([0, 0, 1]), torch.tensor([1, 2, 3])
+
+    def of(rows: list[int]) -> dict[str, torch.Tensor]:
+        own = images[rows] - images[rows][0]
+        targets = Targets(
+            [masks[row] for row in rows], torch.ones(len(rows)), torch.ones(len(rows), 2), own, seeds[rows]
+        )
+        return mask_losses(logits[rows], iou[rows], targets, settings)
+
+    both, first, second = of([0, 1, 2]), of([0, 1]), of([2])
+    for name, value in both.items():
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
+
+    words, labels, rows = torch.randn(5, 10), torch.tensor([1, 2, 3, 4, 7]), torch.tensor([0, 1, 1, 1, 1])
+    whole = answer_losses(words, labels, rows, 2, seg=7)["loss_llm"]
+    parts = [answer_losses(words[rows == r], labels[rows == r], rows[rows == r] * 0, 1, 7)["loss_llm"] for r in (0, 1)]
+    torch.testing.assert_close(whole, (parts[0] + parts[1]) / 2)

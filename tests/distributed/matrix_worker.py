@@ -1,0 +1,116 @@
+"""One rank that trains every model in every way: ``python matrix_worker.py FOLDER RANK WORLD``.
+
+FOLDER/jobs.json lists, by name, recipes (see `recipe`) and, where a rank is given something else than the data set,
+"empty" (rank 1 has only empty masks) or "sizes" (rank 1 has larger images). FOLDER/rank<RANK>.json gets each job's
+losses, the mean over the ranks, and a hash of every trained weight at the end.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import hashlib
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from vesselbench import distributed, sharding
+from vesselbench.config import DataConfig
+from vesselbench.data.dataset import Dataset, load_dataset
+from vesselbench.data.loader import make_batch
+from vesselbench.plugins import Catalogue, load_catalogue
+from vesselbench.recipes import merge, model_settings, validate_recipe
+from vesselbench.testing import tiny_examples
+from vesselbench.training.engine import Engine
+from vesselbench.types import Batch
+
+LIMIT = 200
+CPU = torch.device("cpu")
+PHANTOM = DataConfig(options={"images": 12, "size": 64, "per_group": 2})
+TRAIN = {"steps": 3, "batch_size": 4, "lr": 1e-3, "warmup": 0.0, "device": "cpu", "timeout_minutes": 1}
+
+
+def recipe(model: str, catalogue: Catalogue, **train: Any) -> dict[str, Any]:
+    """The model at its defaults, without dropout: that draws on each rank for itself."""
+    values = {"name": model, "model": {"name": model}, "train": TRAIN | train}
+    config = model_settings(validate_recipe(values, catalogue), catalogue)[1]
+    return merge(values, {"model": still(config.model_dump(mode="json"))})
+
+
+def still(settings: dict[str, Any]) -> dict[str, Any]:
+    """Every `dropout` among some settings, set to 0."""
+    inner = {key: still(value) for key, value in settings.items() if isinstance(value, dict)}
+    return {key: value for key, value in inner.items() if value} | ({"dropout": 0.0} if "dropout" in settings else {})
+
+
+def given(engine: Engine, kind: str) -> list[Batch]:
+    """This rank's micro-batch of two made-up examples."""
+    rank = distributed.rank()
+    size = (96, 80) if kind == "sizes" and rank else (64, 64)
+    examples = tiny_examples(2, size, empty=kind == "empty" and rank == 1, seed=rank)
+    return [make_batch(examples, engine.feed.collate)]
+
+
+def train(job: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[str, Any]:
+    """Losses of a job, and a hash of what was trained."""
+    settings = validate_recipe(job["recipe"], catalogue)
+    engine = Engine.build(settings, dataset.task, catalogue, CPU)
+    if "given" in job:
+        batch = given(engine, job["given"])
+        steps = [engine.train_step(batch) for _ in range(settings.train.total_steps)]
+    else:
+        steps = [engine.train_step(batches) for _, batches in engine.train_batches(dataset.of("train"))]
+    found = {
+        "losses": [distributed.mean_over_ranks(losses) for losses in steps],
+        "hash": digest(engine.module),
+        "held": engine.local_parameter_bytes(),
+        "arithmetic": engine.arithmetic,
+    }
+    engine.close()
+    return found
+
+
+def digest(module: torch.nn.Module) -> str:
+    total = hashlib.sha256()
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            with sharding.whole([parameter]):
+                total.update(parameter.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def launch(folder: Path, jobs: dict[str, dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+    """What each of two ranks found, by name of the job; AssertionError with their last words when one failed."""
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    command = [sys.executable, __file__, str(folder)]
+    ranks = [subprocess.Popen([*command, str(rank), "2"], stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    try:
+        errors = [process.communicate(timeout=LIMIT + 30)[1] for process in ranks]
+    finally:
+        for process in ranks:
+            process.kill()
+    assert [process.returncode for process in ranks] == [0, 0], "\n".join(text[-8000:] for text in errors)
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
+
+
+def main(folder: Path, rank: int, world: int) -> None:
+    faulthandler.dump_traceback_later(LIMIT, exit=True)
+    store, limit = f"file://{folder / 'store'}", timedelta(seconds=60)
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world, timeout=limit)
+    torch.set_num_threads(1)
+    catalogue = load_catalogue()
+    dataset = load_dataset(PHANTOM, catalogue)
+    jobs = json.loads((folder / "jobs.json").read_text())
+    found = {name: train(job, dataset, catalogue) for name, job in jobs.items()}
+    (folder / f"rank{rank}.json").write_text(json.dumps(found))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
