@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.distributed.matrix_worker import recipe as still_recipe
+from tests.distributed import matrix_worker
 from vesselbench.data.read import load_example
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.model import build_model, count_parts, load_trained, save_trained
@@ -54,13 +54,9 @@ def test_every_stage_trains_it_as_stage_0_does(model, stage, catalogue, dataset,
 @pytest.mark.parametrize("model", MODELS)
 def test_four_micro_batches_of_one_are_one_of_four(model, catalogue, dataset, device):
     """Dropout is off: it draws for each micro-batch anew."""
-    found = []
-    for size in (1, 4):
-        recipe = validate_recipe(still_recipe(model, catalogue, zero_stage=0, micro_batch=size), catalogue)
-        values, engine = losses(recipe, dataset, catalogue, device)
-        engine.close()
-        found.append(values)
-    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    recipes = [matrix_worker.recipe(model, catalogue, zero_stage=0, micro_batch=size) for size in (1, 4)]
+    ones, four = (matrix_worker.train({"recipe": one}, dataset, catalogue)["losses"] for one in recipes)
+    assert [step["loss"] for step in ones] == pytest.approx([step["loss"] for step in four], rel=1e-6)
 
 
 @pytest.mark.parametrize("model", MODELS)
