@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     After a bf16 training in the same process other kernels are chosen, and the same losses differ by 7e-6 (measured).
     """
     items.sort(key=lambda item: "parity" not in item.path.parts)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ledgers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Test sets are scored into ledgers of this test run, also by the processes that it starts."""
+    folder = tmp_path_factory.mktemp("ledgers")
+    before = os.environ.get("VESSELBENCH_LEDGER")
+    os.environ["VESSELBENCH_LEDGER"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["VESSELBENCH_LEDGER"]
+    else:
+        os.environ["VESSELBENCH_LEDGER"] = before
 
 
 @pytest.fixture(scope="session")

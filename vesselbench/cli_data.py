@@ -190,3 +190,21 @@ def data_ceiling(
         done = partial(watch.progress, "ceiling", total=len(samples))
         ceiling = measure_ceiling(samples, recipe.name, grids_of, done)
     emit(ceiling_record(ceiling) if as_json else ceiling_tables(ceiling))
+
+
+@data_app.command("ledger")
+def data_ledger(name: Target, overrides: Overrides = None, config: Files = None, as_json: AsJson = False) -> None:
+    """Show how often the test set was scored and by what, and verify the chain; exit 1 when it is broken."""
+    from vesselbench.data.dataset import load_dataset
+    from vesselbench.data_tables import ledger_table
+    from vesselbench.ledger import ledger_record, read_ledger
+
+    with session() as (catalogue, watch):
+        data = subject_of(name, config, overrides, catalogue, watch).data
+        ledger = read_ledger(load_dataset(data, catalogue).test_set)
+        for fault in ledger.faults:
+            watch.line(f"broken: {fault}")
+        watch.line(f"{len(ledger.entries)} scorings in {ledger.path}")
+    emit(ledger_record(ledger) if as_json else ledger_table(ledger))
+    if ledger.faults:
+        raise typer.Exit(1)

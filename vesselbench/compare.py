@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from vesselbench.comparison import Comparison, Several
+from vesselbench.comparison import Comparison, Scorings, Several
 from vesselbench.config import EvalConfig
+from vesselbench.config.evaluation import FAMILY
 from vesselbench.contender import Contender, gather_seeds
 from vesselbench.errors import UserError
 from vesselbench.ladder import Ladder
+from vesselbench.ledger import missing, read_ledger
 from vesselbench.likeness import notes_of, refuse_unlike
 from vesselbench.pairing import RESAMPLES, SEED, Pair, Role, pair_all
 from vesselbench.rundir import RunDir
@@ -43,6 +45,7 @@ def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | 
     family = _family(first, None if declared is None else declared.family)
     held = declared.margin if margin is None and declared is not None else margin
     held = EvalConfig().margin if held is None else held
+    scorings = _scorings(read) if set_name == "test" else None
     pairs = pair_all(contenders, groups, _roles(first, family), held)
     return Comparison(
         set_name=set_name,
@@ -58,7 +61,13 @@ def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | 
         pairs=pairs,
         several=_several(contenders, groups) if len(contenders) > 2 else None,
         observer2=first.observer2 if all(run.observer2 is not None for run in read) else None,
-        notes=(*notes_of(contenders), *_notes_on_plans(read, held), *_notes_on_pairs(pairs, first.primary)),
+        scorings=scorings,
+        notes=(
+            *notes_of(contenders),
+            *_notes_on_plans(read, held),
+            *_notes_on_pairs(pairs, first.primary),
+            *(f"Ledger of the test set: {fault}." for fault in (scorings.faults if scorings else ())),
+        ),
     )
 
 
@@ -82,13 +91,20 @@ def _in_order(run: ScoredRun, ids: Sequence[str]) -> ScoredRun:
 
 
 def _family(run: ScoredRun, declared: Sequence[str] | None) -> tuple[str, ...]:
-    """The secondary metrics; UserError for a declared one that was not scored."""
+    """The secondary metrics by the names of their values: a metric by width has one for each bin.
+
+    UserError for a declared one that was not scored.
+    """
     if declared is None:
-        return tuple(metric for metric in run.directions if metric != run.primary)
-    for metric in declared:
-        if metric not in run.directions:
-            raise UserError(f"{run.run.path} declared {metric!r} and did not score it", "evaluate it again")
-    return tuple(metric for metric in declared if metric != run.primary)
+        declared = [name for name in FAMILY if name in run.directions and name != run.primary]
+    family: list[str] = []
+    for name in declared:
+        bins = f"{name.removesuffix('_by_width')}@"
+        found = [metric for metric in run.directions if metric == name or metric.startswith(bins)]
+        if not found:
+            raise UserError(f"{run.run.path} declared {name!r} and did not score it", "evaluate it again")
+        family.extend(metric for metric in found if metric != run.primary)
+    return tuple(family)
 
 
 def _roles(run: ScoredRun, family: Sequence[str]) -> Mapping[str, Role]:
@@ -111,6 +127,17 @@ def _several(contenders: Sequence[Contender], groups: Sequence[str]) -> Several 
     names = [group for _, group in kept]
     better = contenders[0].directions[primary]
     return Several(friedman(values, names), bootstrap_ranks(values, names, better, RESAMPLES, SEED), len(kept))
+
+
+def _scorings(runs: Sequence[ScoredRun]) -> Scorings:
+    """What the ledger of the test set says, and which of the runs it knows nothing of."""
+    anchors = {run.where: run.anchor for run in runs if run.anchor is not None}
+    unrecorded = tuple(run.where for run in runs if run.anchor is None)
+    known = next(iter(anchors.values()), None)
+    if known is None:
+        return Scorings(None, (), (), unrecorded)
+    ledger = read_ledger(str(known["test_set"]))
+    return Scorings(ledger.test_set, ledger.entries, (*ledger.faults, *missing(ledger, anchors)), unrecorded)
 
 
 def _notes_on_plans(runs: Sequence[ScoredRun], margin: float) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vesselbench.contender import Contender, mean_of
 from vesselbench.ladder import Ladder
+from vesselbench.ledger import Entry
 from vesselbench.pairing import Pair
 from vesselbench.statistics.several import Friedman, Ranks
 from vesselbench.types import ScoreRow, SetName
@@ -20,6 +21,31 @@ class Several:
     ranks: Ranks
     """Its rows stand in the order of the contenders."""
     images: int
+
+
+@dataclass(frozen=True)
+class Scorings:
+    """How often the test set was scored, and by what."""
+
+    test_set: str | None
+    """Its fingerprint; None when no run has an entry."""
+    entries: tuple[Entry, ...]
+    """Of all scorings on this machine, oldest first, also of runs that are not compared."""
+    faults: tuple[str, ...]
+    """Sentences on what is broken in the ledger."""
+    unrecorded: tuple[str, ...]
+    """Folders of the compared runs that have no entry."""
+
+    def told(self) -> str:
+        """How often the test set was scored, in a sentence or two."""
+        if not self.entries:
+            return "No scoring of this test set is recorded."
+        weights = len({entry.scoring.weights_sha256 for entry in self.entries})
+        times = "once" if len(self.entries) == 1 else f"{len(self.entries)} times"
+        of_what = "one model's weights" if weights == 1 else f"{weights} different weights"
+        bare = len(self.unrecorded)
+        without = f" {bare} of the compared runs {'has' if bare == 1 else 'have'} no entry." if bare else ""
+        return f"This test set has been scored {times}, with {of_what}.{without}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +74,8 @@ class Comparison:
     """Of three or more contenders."""
     observer2: tuple[ScoreRow, ...] | None
     """The second observer's rows, when every run has them."""
+    scorings: Scorings | None
+    """Of the test set; None for another set."""
     notes: tuple[str, ...]
     ladder: Ladder | None = None
     """What trivial answers and faults of annotation score on the same images, where it was measured."""

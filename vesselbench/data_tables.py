@@ -7,6 +7,7 @@ from rich.table import Table
 
 from vesselbench.data.limits.ceiling import Ceiling, recommend
 from vesselbench.data.limits.widths import Overlap, bin_names
+from vesselbench.ledger import Ledger
 from vesselbench.types import Size
 
 SHOWN = 30
@@ -30,6 +31,16 @@ def ceiling_tables(ceiling: Ceiling) -> Group:
     for image in worst[:SHOWN]:
         images.add_row(image.id, _size(image.size), *(_cell(image.whole[stage]) for stage in stages))
     return Group(widths, images, *_roads(ceiling), recommend(ceiling))
+
+
+def ledger_table(ledger: Ledger) -> Table:
+    """A row per scoring of a test set, oldest first."""
+    table = Table("", "time", "recipe", "seed", "run", "weights", title=f"Scorings of test set {ledger.test_set[:12]}")
+    for entry in ledger.entries:
+        scoring = entry.scoring
+        seed = "–" if scoring.seed is None else str(scoring.seed)
+        table.add_row(str(entry.number), entry.time, scoring.recipe, seed, scoring.run, scoring.weights_sha256[:12])
+    return table
 
 
 def _roads(ceiling: Ceiling) -> list[str]:

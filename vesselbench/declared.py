@@ -18,8 +18,8 @@ class Declared:
     primary: str
     margin: float
     """Differences of the primary metric up to this count as equivalence, in the metric's own unit."""
-    family: tuple[str, ...] | None
-    """Secondary metrics that are judged, Holm's correction over all of them; None: every metric but the primary."""
+    family: tuple[str, ...]
+    """Secondary metrics that are judged, with Holm's correction over all of them."""
     unit: str
     """What is sampled and resampled, "singular/plural"."""
 
@@ -28,8 +28,8 @@ def declare(recipe: Recipe, samples: Sequence[Sample]) -> Declared:
     """The plan of a recipe on its samples. A unit that it does not name is "group", or "image" without groups."""
     alone = all(sample.group in ("", sample.id) for sample in samples)
     unit = recipe.data.unit or ("image" if alone else "group")
-    plan, family = recipe.evaluation, recipe.evaluation.family
-    return Declared(plan.primary, plan.margin, None if family is None else tuple(family), unit)
+    plan = recipe.evaluation
+    return Declared(plan.primary, plan.margin, tuple(plan.secondary), unit)
 
 
 def declared_record(declared: Declared) -> dict[str, Any]:
@@ -43,13 +43,8 @@ def read_declared(record: Mapping[str, Any], where: object) -> Declared | None:
     if held is None:
         return None
     try:
-        family = held["family"]
-        return Declared(
-            str(held["primary"]),
-            float(held["margin"]),
-            None if family is None else tuple(str(name) for name in family),
-            str(held["unit"]),
-        )
+        family = tuple(str(name) for name in held["family"])
+        return Declared(str(held["primary"]), float(held["margin"]), family, str(held["unit"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where}: 'declared' is damaged: {error!r}", "train it again") from None
 

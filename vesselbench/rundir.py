@@ -174,6 +174,10 @@ class RunDir:
         """Scores of the second observer, one row a line as in scores.jsonl."""
         return self.evaluation(set_name) / "observer2.jsonl"
 
+    def ledger_file(self, set_name: SetName) -> Path:
+        """Which line of the test set's ledger the last scoring is: `test_set`, `number`, `sha256`, `weights_sha256`."""
+        return self.evaluation(set_name) / "ledger.json"
+
     def record(self) -> dict[str, Any]:
         """The contents of run.json."""
         record: dict[str, Any] = read_json(self.record_file)

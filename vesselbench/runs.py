@@ -12,10 +12,11 @@ from vesselbench.config import Recipe
 from vesselbench.data.dataset import load_dataset
 from vesselbench.errors import UserError
 from vesselbench.evaluation.score import metrics_of
+from vesselbench.ledger import Scoring, enter
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import find_config, load_recipe, parse_override, read_yaml
 from vesselbench.reopen import check_base, differences, flatten, open_dataset, open_recipe, same_split
-from vesselbench.rundir import RunDir, file_sha256, read_json, runs_of
+from vesselbench.rundir import RunDir, file_sha256, read_json, runs_of, write_json
 from vesselbench.types import SetName
 from vesselbench.watch import Watch
 
@@ -90,6 +91,8 @@ def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch
     if not again and _is_scored(run, set_name, weights, recipe, catalogue):
         return
     check_base(run, recipe, catalogue)
+    if set_name == "test":
+        enter_scoring(run, recipe, dataset.test_set, weights, watch)
     from vesselbench.data.cache import open_cache
     from vesselbench.evaluation.evaluate import evaluate
     from vesselbench.evaluation.predict import load_predictor
@@ -107,6 +110,27 @@ def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch
         progress=partial(watch.progress, f"score {recipe.name} {set_name}"),
         cache=open_cache(recipe.data),
     )
+
+
+def enter_scoring(run: RunDir, recipe: Recipe, test_set: str, weights: str, watch: Watch) -> None:
+    """Enter a scoring of the test set into its ledger, before it begins, and note in the run which line it is.
+
+    One that was broken off and is taken up again (entered, but without a summary) does not count twice.
+    """
+    noted, summary = run.ledger_file("test"), run.evaluation("test") / "summary.json"
+    if noted.is_file() and not summary.is_file():
+        held = read_json(noted)
+        if isinstance(held, dict) and (held.get("weights_sha256"), held.get("test_set")) == (weights, test_set):
+            return
+    where = "/".join(run.path.resolve().parts[-2:])
+    model, primary = str(recipe.model["name"]), recipe.evaluation.primary
+    entry, before = enter(test_set, Scoring(recipe.name, model, where, recipe.train.seed, weights, primary))
+    for fault in before.faults:
+        watch.line(f"the ledger of the test set is broken: {fault} ({before.path})")
+    facts = {"test_set": test_set, "number": entry.number, "sha256": entry.sha256, "weights_sha256": weights}
+    write_json(noted, facts)
+    others = {one.scoring.weights_sha256 for one in before.entries}
+    watch.line(f"scoring {entry.number} of this test set; {len(others)} different weights before ({before.path})")
 
 
 def _is_scored(run: RunDir, set_name: SetName, weights: str, recipe: Recipe, catalogue: Catalogue) -> bool:

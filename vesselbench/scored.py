@@ -67,6 +67,8 @@ class ScoredRun:
     """What was fixed before the test set was scored; None in a run of a version that wrote nothing down."""
     validations: tuple[Validation, ...]
     observer2: tuple[ScoreRow, ...] | None
+    anchor: Mapping[str, Any] | None
+    """Its line in the ledger of the test set: `test_set`, `number`, `sha256`; None when it has none."""
 
     @property
     def where(self) -> str:
@@ -122,7 +124,19 @@ def read_scored(run: RunDir, set_name: SetName) -> ScoredRun:
     _need(record, "recipe", run.record_file)
     declared = read_declared(record, run.record_file)
     config = read_yaml(run.config)
-    return ScoredRun(run, record, config, split, scores, summary, costs, declared, _validations(run), rows)
+    anchor = _anchor(run, set_name, scores.weights_sha256)
+    return ScoredRun(run, record, config, split, scores, summary, costs, declared, _validations(run), rows, anchor)
+
+
+def _anchor(run: RunDir, set_name: SetName, weights: str) -> Mapping[str, Any] | None:
+    """Where the ledger holds the scoring of these weights, as the run wrote it down."""
+    path = run.ledger_file(set_name)
+    if not path.is_file():
+        return None
+    held = read_json(path)
+    if not isinstance(held, dict) or not {"test_set", "number", "sha256", "weights_sha256"} <= held.keys():
+        raise UserError(f"{path} is no entry of a ledger", DAMAGED)
+    return held if held["weights_sha256"] == weights else None
 
 
 def _validations(run: RunDir) -> tuple[Validation, ...]:

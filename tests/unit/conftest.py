@@ -37,7 +37,6 @@ RECORD = {
     "best_score": 0.8,
     "last_step": 200,
     "threshold": 0.4,
-    "declared": {"primary": "dice", "margin": 0.01, "family": None, "unit": "group"},
     "peak_memory_bytes": None,
     "versions": {"python": "3.11.9", "torch": "2.13.0"},
     "plugins": ["builtin (vesselbench 0.1.0)"],
@@ -75,10 +74,13 @@ def write_run(tmp_path: Path) -> WriteRun:
         **record: Any,
     ) -> RunDir:
         run = RunDir.new(tmp_path / "runs", recipe)
+        names = next(iter(values.values()))
+        family = sorted(set(names) - {"dice"}) if isinstance(names, Mapping) else []
+        plan = {"primary": "dice", "margin": 0.01, "family": family, "unit": "group"}
         seed = {"seed": record.get("seed", 42)}
         plain = Recipe(name=recipe, model={"name": "unet"}, train=seed)
         write_text(run.config, dump_recipe(Recipe.model_validate(merge(plain.model_dump(mode="json"), config or {}))))
-        run.update(**{**RECORD, "recipe": recipe, "split_fingerprint": fingerprint, **record})
+        run.update(**{**RECORD, "recipe": recipe, "declared": plan, "split_fingerprint": fingerprint, **record})
         run.write_split(Split("phantom", 0, {"train": train, "val": val, "test": test or tuple(values)}, fingerprint))
         rows = rows_of(values, groups or {}, hashes or {}, cases or {})
         weights = f"{recipe}-{run.path.name}".encode().hex()

@@ -31,6 +31,10 @@ DEFAULT_METRICS = [
 ]
 
 
+FAMILY = ["dice", "cldice", "nsd", "betti0_error"]
+"""Overlap, centre lines, boundaries, connectedness: one metric of each kind."""
+
+
 class MetricOptions(Settings):
     """What a metric's value depends on beside the two masks. Scores made with unlike options are not compared."""
 
@@ -68,9 +72,16 @@ class EvalConfig(Settings):
     """Margin of equivalence: differences of `primary` up to this do not matter. In the metric's own unit."""
     family: list[str] | None = None
     """Secondary metrics that a comparison judges, with Holm's correction over all of them; the rest is shown without a
-    judgement. Default: every metric but `primary`."""
+    judgement. Default: those of dice, cldice, nsd and betti0_error that are scored and are not `primary`."""
     batch_size: int = Field(default=1, ge=1)
     """Images per forward pass of a prediction."""
+
+    @property
+    def secondary(self) -> list[str]:
+        """The family, with its default filled in."""
+        if self.family is not None:
+            return self.family
+        return [name for name in FAMILY if name in self.metrics and name != self.primary]
 
     @model_validator(mode="after")
     def _primary_is_scored(self) -> EvalConfig:

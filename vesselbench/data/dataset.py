@@ -33,6 +33,8 @@ class Dataset:
     leaks: tuple[Leak, ...] = ()
     fractions: Mapping[str, float] = field(default_factory=dict)
     """Share of vessel in each sample's field of view, by id."""
+    test_set: str = ""
+    """Fingerprint of the test set alone: ids, image bytes and masks."""
 
     def of(self, set_name: SetName) -> list[Sample]:
         """The samples of one set."""
@@ -102,7 +104,8 @@ def load_dataset(config: DataConfig, catalogue: Catalogue) -> Dataset:
         refuse_found(leaks)
     for line in summarise_leaks(leaks):
         log.warning("data.allow_leak: %s; every report of this run will say so", line)
-    return Dataset(samples, split, Task(targets_of(samples)), tuple(leaks), seen.fractions)
+    test_set = seen.lines.digest_of(split.sets["test"])
+    return Dataset(samples, split, Task(targets_of(samples)), tuple(leaks), seen.fractions, test_set)
 
 
 def _decode_once(samples: Sequence[Sample], cache: MaskCache | None) -> _Seen:

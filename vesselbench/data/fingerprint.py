@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vesselbench.data.images import image_size
@@ -19,12 +19,14 @@ class FingerprintLines:
     def __init__(self) -> None:
         self._images: dict[Path, str] = {}
         self._lines: list[str] = []
+        self._pixels: dict[str, str] = {}
 
     def add(self, sample: Sample, mask: BoolMask | None, fov: BoolMask | None) -> None:
         """Add one sample; mask and fov: bool [H,W]. UserError when its image file cannot be read."""
         masks = ["none" if plane is None else mask_sha256(plane) for plane in (mask, fov)]
         image = self.image_sha256(sample.image)
         self._lines.append(repr((sample.id, sample.target, sample.group, image, *masks)))
+        self._pixels[sample.id] = repr((sample.id, image, masks[0]))
 
     def image_sha256(self, path: Path) -> str:
         """SHA-256 of an image file's bytes, read once; UserError when it cannot be read."""
@@ -35,6 +37,13 @@ class FingerprintLines:
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of ids, targets, groups, image bytes, decoded masks and fields of view."""
         return hashlib.sha256("\n".join(sorted(self._lines)).encode()).hexdigest()
+
+    def digest_of(self, ids: Iterable[str]) -> str:
+        """SHA-256 of ids, image bytes and decoded masks of some of the samples: what a test set is known by.
+
+        Neither the groups nor the rest of the data count, so it stays the same test set when only these change.
+        """
+        return hashlib.sha256("\n".join(sorted(self._pixels[name] for name in ids)).encode()).hexdigest()
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from vesselbench.compare import Comparison
+from vesselbench.comparison import Comparison, Scorings
 from vesselbench.contender import Contender
 from vesselbench.data.converting.names import DIGITS, hashed, keyed
 from vesselbench.scored import ScoredRun
@@ -70,6 +70,7 @@ def pseudonymise(comparison: Comparison) -> Shown:
         groups=tuple(names.groups[group] for group in original.groups),
         runs=tuple(_each_seed(run, partial(_without_names, comparison=original, names=names)) for run in original.runs),
         observer2=None if original.observer2 is None else _rows(original.observer2, original, names),
+        scorings=_without_other_runs(original),
         notes=tuple(_without_files(note, original.runs, names) for note in original.notes),
     )
     return Shown(shown, original)
@@ -98,6 +99,21 @@ def _ordered(comparison: Comparison, images: Sequence[str]) -> Comparison:
 
 def _each_seed(contender: Contender, change: Callable[[ScoredRun], ScoredRun]) -> Contender:
     return replace(contender, seeds=tuple(change(seed) for seed in contender.seeds))
+
+
+def _without_other_runs(comparison: Comparison) -> Scorings | None:
+    """The history of the test set without the names of runs that are not compared: a recipe can name a person."""
+    held = comparison.scorings
+    if held is None:
+        return None
+    shown = {seed.where for run in comparison.runs for seed in run.seeds}
+    entries = [
+        entry
+        if entry.scoring.run in shown
+        else replace(entry, scoring=replace(entry.scoring, recipe="withheld", run="withheld"))
+        for entry in held.entries
+    ]
+    return replace(held, entries=tuple(entries))
 
 
 def _without_names(run: ScoredRun, comparison: Comparison, names: Names) -> ScoredRun:

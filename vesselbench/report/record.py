@@ -43,6 +43,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         else {metric: mean_of([row.values[metric] for row in observed]) for metric in comparison.directions},
         "pairs": [asdict(pair) for pair in comparison.pairs],
         "several": None if comparison.several is None else asdict(comparison.several),
+        "scorings": None if comparison.scorings is None else asdict(comparison.scorings),
         "images": _image_records(comparison),
         "ladder": None if comparison.ladder is None else ladder_record(comparison.ladder),
         "notes": list(comparison.notes),
