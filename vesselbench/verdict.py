@@ -6,56 +6,85 @@ from dataclasses import dataclass
 
 from vesselbench.comparison import Comparison
 from vesselbench.contender import Contender, mean_of
-from vesselbench.pairing import Pair, PairedMetric
+from vesselbench.declared import counted
+from vesselbench.pairing import Judgement, Pair, PairedMetric
+from vesselbench.statistics.power import POWER
 
 
 @dataclass(frozen=True)
 class Leaders:
-    """The two runs that the sentence is about, and their pair as seen from `first` (sign -1: it is turned round)."""
+    """The two contenders that the sentence is about, and their pair as seen from `first`."""
 
     first: Contender
     second: Contender
     paired: PairedMetric
     sign: int
+    """1, or -1 where the pair is turned round."""
+    judgement: Judgement | None
+    """`first` against `second`."""
 
 
 def verdict(comparison: Comparison) -> str:
-    """One sentence on the primary metric: of two runs one against the other, of more the best against the second.
+    """One sentence on the primary metric: of two the first against the second, of more the best against the next.
 
-    It names the difference of the means with its interval, the images and groups it rests on, and what the first
-    run took of the second's training time (left out when they ran on unlike devices) and parameters.
+    It names the difference of the means with its interval, what it rests on (images, groups, seeds), and what the
+    first took of the second's training time (left out when they ran on unlike devices) and parameters.
     """
     pair = leading_pair(comparison)
     if pair is None:
         return _of_one(comparison)
     leaders = _leaders(comparison, pair)
     first, second, paired = leaders.first.label, leaders.second.label, leaders.paired
-    metric, where = comparison.primary, f"On the {comparison.set_name} set"
-    many = f"has the best mean {metric} of {len(comparison.runs)} runs" if len(comparison.runs) > 2 else ""
+    metric, where = comparison.primary, _where(comparison)
     if paired.difference is None:
-        return f"{where} {first} and {second} cannot be compared on {metric}: {paired.interval.reason}."
-    basis = _basis(paired)
-    if paired.judgement in ("better", "worse"):
-        gap = _range(paired, leaders.sign if paired.better == "higher" else -leaders.sign, "")
-        lead = (
-            f"{first} {many} and is better than the second, {second}," if many else f"{first} is better than {second}"
-        )
-        at = f", at {price}" if (price := _price(leaders)) else ""
-        return f"{where} {lead}{'' if many else f' on {metric}'} by {gap} ({basis}){at}."
-    outcome = "is equivalent to" if paired.judgement == "equivalent" else "cannot be told apart from"
-    lead = f"{first} {many} but {outcome} the second, {second}" if many else f"{first} {outcome} {second}"
-    limit = f", inside ±{comparison.margin:g}" if paired.judgement == "equivalent" else ""
-    reason = f"; {paired.interval.reason}" if paired.interval.reason else ""
-    took = f"; {first} took {price} of {second}" if (price := _price(leaders)) else ""
+        return f"{where}{first} and {second} cannot be compared on {metric}: {paired.interval.reason}."
+    if leaders.judgement in ("better", "worse"):
+        return f"{where}{_decided(comparison, leaders)}."
+    return f"{where}{_undecided(comparison, leaders)}."
+
+
+def _decided(comparison: Comparison, leaders: Leaders) -> str:
+    first, second, metric = leaders.first.label, leaders.second.label, comparison.primary
+    lead = f"{first} is {leaders.judgement} than {second} on {metric}"
+    if len(comparison.runs) > 2:
+        lead = f"{_best(comparison, first)} and is {leaders.judgement} than the second, {second},"
+    # the amount is positive whatever the direction of the metric and the order of the two
+    sign = 1 if (leaders.paired.difference or 0.0) >= 0 else -1
+    price = _price(leaders)
+    at = f", at {price}" if price else ""
+    return f"{lead} by {_range(leaders.paired, sign, '')} ({_basis(comparison, leaders)}){at}"
+
+
+def _undecided(comparison: Comparison, leaders: Leaders) -> str:
+    first, second, metric, paired = leaders.first.label, leaders.second.label, comparison.primary, leaders.paired
+    equal = leaders.judgement == "equivalent"
+    outcome = "is equivalent to" if equal else "cannot be told apart from"
+    lead = f"{first} {outcome} {second} on {metric}"
+    if len(comparison.runs) > 2:
+        lead = f"{_best(comparison, first)} but {outcome} the second, {second}"
     gap = _range(paired, leaders.sign, "+")
-    return (
-        f"{where} {lead}{'' if many else f' on {metric}'}: {first} minus {second} is {gap}{limit}{reason} "
-        f"({basis}){took}."
-    )
+    limit = f", inside ±{comparison.margin:g}" if equal else ""
+    if equal and comparison.declared_margin not in (None, comparison.margin):
+        limit += " (a margin given after the fact)"
+    reason = "" if equal else _reason(paired)
+    took = f"; {first} took {price} of {second}" if (price := _price(leaders)) else ""
+    return f"{lead}: {first} minus {second} is {gap}{limit}{reason} ({_basis(comparison, leaders)}){took}"
+
+
+def _reason(paired: PairedMetric) -> str:
+    """Why nothing was decided: no interval, the correction for several pairs, or too few data."""
+    interval, detectable = paired.interval, paired.detectable
+    if interval.low is None or interval.high is None:
+        return f"; {interval.reason}"
+    if interval.low > 0 or interval.high < 0:
+        return f"; p {paired.p_adjusted:.2g} after correction for the number of pairs"
+    if detectable is None or detectable.difference is None:
+        return ""
+    return f"; {POWER:.0%} of such test sets would show a difference of {detectable.difference:.3f}"
 
 
 def leading_pair(comparison: Comparison) -> Pair | None:
-    """The pair that the verdict is about: the best two runs by mean of the primary metric. None for a single run."""
+    """The pair that the verdict is about: the best two by mean of the primary metric. None for a single contender."""
     if len(comparison.runs) < 2:
         return None
     labels = {run.label for run in comparison.ranked()[:2]}
@@ -63,33 +92,66 @@ def leading_pair(comparison: Comparison) -> Pair | None:
 
 
 def _leaders(comparison: Comparison, pair: Pair) -> Leaders:
-    """The winner first; without one, the higher mean first of many, the order on the command line of two.
+    """Of two, the order in which they were given; of more, the winner first, without one the higher mean.
 
-    With images left out, the pairs can favour the run whose mean over all its images is lower: the pairs decide.
+    With images left out, the pairs can favour the one whose mean over all its images is lower: the pairs decide.
     """
     paired = pair.metrics[comparison.primary]
     run = {run.label: run for run in comparison.runs}
-    best = comparison.ranked()[0].label if len(comparison.runs) > 2 else pair.a
-    first = {"better": pair.a, "worse": pair.b}.get(paired.judgement or "", best)
-    second = pair.b if first == pair.a else pair.a
-    return Leaders(run[first], run[second], paired, 1 if first == pair.a else -1)
+    first = pair.a
+    if len(comparison.runs) > 2:
+        winner = {"better": pair.a, "worse": pair.b}
+        first = winner.get(paired.judgement or "", comparison.ranked()[0].label)
+    if first == pair.a:
+        return Leaders(run[pair.a], run[pair.b], paired, 1, paired.judgement)
+    turned: dict[Judgement | None, Judgement] = {"better": "worse", "worse": "better"}
+    return Leaders(run[pair.b], run[pair.a], paired, -1, turned.get(paired.judgement, paired.judgement))
 
 
 def _of_one(comparison: Comparison) -> str:
     run = comparison.runs[0]
     mean = mean_of(run.values(comparison.primary))
     outcome = "no image has a value" if mean is None else f"the mean is {mean:.3f}"
-    size = f"{_count(len(comparison.images), 'image')} of {_count(len(set(comparison.groups)), 'group')}"
-    return (
-        f"On the {comparison.set_name} set {run.label} was scored by {comparison.primary}: {outcome} "
-        f"({size}, one seed: this checkpoint, not the method)."
-    )
+    size = _size(comparison, len(comparison.images), len(set(comparison.groups)), 0)
+    seeds = _seeds(comparison, (run,))
+    return f"{_where(comparison)}{run.label} was scored by {comparison.primary}: {outcome} ({size}, {seeds})."
 
 
-def _basis(paired: PairedMetric) -> str:
-    of_all = f"of {paired.images + paired.left_out} " if paired.left_out else ""
-    size = f"{paired.images} {of_all}images" if of_all else _count(paired.images, "image")
-    return f"{size} of {_count(paired.groups, 'group')}, one seed each: these two checkpoints, not the methods"
+def _where(comparison: Comparison) -> str:
+    return "" if comparison.set_name == "test" else f"On the {comparison.set_name} set, "
+
+
+def _best(comparison: Comparison, label: str) -> str:
+    return f"{label} has the best mean {comparison.primary} of {len(comparison.runs)} models"
+
+
+def _basis(comparison: Comparison, leaders: Leaders) -> str:
+    paired = leaders.paired
+    size = _size(comparison, paired.images, paired.groups, paired.left_out)
+    return f"{size}, {_seeds(comparison, (leaders.first, leaders.second))}"
+
+
+def _size(comparison: Comparison, images: int, groups: int, left_out: int) -> str:
+    """"8 children", or with the images where they are not the units: "12 images of 6 groups"."""
+    units = counted(groups, comparison.unit)
+    if left_out:
+        return f"{images} of {images + left_out} images of {units}"
+    return units if images == groups else f"{counted(images, 'image')} of {units}"
+
+
+def _seeds(comparison: Comparison, sides: tuple[Contender, ...]) -> str:
+    """How many seeds, what they say about the methods, and how far they lie apart."""
+    numbers = [len(side.seeds) for side in sides]
+    if numbers == [1]:
+        return "1 seed: this checkpoint, not the method"
+    if set(numbers) == {1}:
+        return "1 seed each: these two checkpoints, not the methods"
+    many = f"{counted(numbers[0], 'seed')}{' each' if len(numbers) > 1 else ''}"
+    if len(set(numbers)) > 1:
+        many = " and ".join(counted(number, "seed") for number in numbers)
+    spreads = [side.spread(comparison.primary).sd for side in sides]
+    shown = " and ".join("–" if sd is None else f"{sd:.3f}" for sd in spreads)
+    return f"{many} with SD {shown} between them"
 
 
 def _range(paired: PairedMetric, sign: int, plus: str) -> str:
@@ -118,7 +180,3 @@ def times(ratio: float) -> str:
     if ratio >= 0.1:
         return f"{ratio:.1f} ×"
     return f"{ratio:.2f} ×" if ratio >= 0.01 else "less than 0.01 ×"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
