@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vesselbench.cli_data import data_app
-from vesselbench.cli_report import report, show_contest
+from vesselbench.cli_report import end_at_gates, report, show_contest
 from vesselbench.cli_results import results_app
 from vesselbench.commands import (
     RUNS,
@@ -86,20 +86,28 @@ def compare(
     config: Files = None,
     runs: Runs = RUNS,
     nproc: Nproc = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Average each model over seeds, such as 0,1,2.")] = None,
+    margin: Annotated[
+        float | None, typer.Option("--margin", min=0, help="Margin after the fact; it will be said.")
+    ] = None,
     no_train: Annotated[bool, typer.Option("--no-train", help="Refuse to train what has no run yet.")] = False,
+    fail_if_worse: Annotated[bool, typer.Option(help="Exit 3 if the first is worse than another.")] = False,
+    fail_unless_better: Annotated[bool, typer.Option(help="Exit 3 unless the first is better than all.")] = False,
     pseudonymise: Hidden = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare models on their common test set; what has no finished run on this split is trained first."""
-    from vesselbench.contest import Settings, hold_contest
+    from vesselbench.contest import Settings, hold_contest, parse_seeds
+    from vesselbench.gates import failed_gates
     from vesselbench.runs import Wanted
 
     overrides = [text for text in names if "=" in text and not Path(text).exists()]
-    settings = Settings(runs, nproc, not no_train, pseudonymise)
+    settings = Settings(runs, nproc, not no_train, pseudonymise, parse_seeds(seeds), margin)
     with session() as (catalogue, watch):
         wanted = Wanted(config or [], overrides)
         contest = hold_contest([n for n in names if n not in overrides], wanted, settings, catalogue, watch)
     show_contest(*contest, as_json)
+    end_at_gates(failed_gates(contest[0], if_worse=fail_if_worse, unless_better=fail_unless_better))
 
 
 @app.command()

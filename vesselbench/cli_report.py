@@ -115,4 +115,16 @@ def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
         return
     emit(terminal_table(comparison))
     typer.echo(verdict(comparison))
+    if comparison.scorings is not None:
+        typer.echo(comparison.scorings.told())
     typer.echo(f"report: {page}")
+
+
+def end_at_gates(failed: list[str]) -> None:
+    """Say on standard error which gates failed, and exit with 3 when one did."""
+    from vesselbench.gates import GATE_FAILED
+
+    for text in failed:
+        typer.echo(text, err=True)
+    if failed:
+        raise typer.Exit(GATE_FAILED)

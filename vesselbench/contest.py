@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from vesselbench.errors import UserError
 from vesselbench.launch import processes_wanted, train_apart, train_launched
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import load_recipe, stand_ins
+from vesselbench.reopen import differences, open_recipe
 from vesselbench.rundir import RunDir, fresh_path
 from vesselbench.runs import Wanted, obtain_run, score_run
 from vesselbench.watch import Watch
@@ -26,6 +27,10 @@ class Settings:
     nproc: int | None = None
     may_train: bool = True
     pseudonymise: bool = False
+    seeds: tuple[int, ...] = ()
+    """Each recipe is compared as the mean over these seeds; none: as it is."""
+    margin: float | None = None
+    """Margin of equivalence instead of the declared one: after the fact, and said to be."""
 
 
 def train_recipe(
@@ -49,18 +54,61 @@ def hold_contest(
     """Compare what the names stand for on their common test set; returns the comparison and its HTML report."""
     if len(names) < 2:
         raise UserError("a comparison needs two names at least", "vesselbench compare sa2va unet")
-    _refuse_what_has_no_effect(names, wanted)
+    _refuse_what_has_no_effect(names, wanted, settings.seeds)
     for name in names:
         _say_stand_ins(name, wanted, catalogue, watch)
     train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
-    found = [obtain_run(name, wanted, settings.runs, catalogue, train, watch) for name in names]
+    from vesselbench.foresight import foresee
+
+    found: list[RunDir] = []
+    for name in names:
+        seeds = [obtain_run(name, one, settings.runs, catalogue, train, watch) for one in _each_seed(wanted, settings)]
+        _refuse_unlike_seeds(name, seeds, catalogue)
+        found.extend(seeds)
+    for line in foresee(found):
+        watch.line(line)
     for run in found:
         score_run(run, "test", catalogue, watch)
     return report_runs(found, settings, catalogue)
 
 
-def _refuse_what_has_no_effect(names: Sequence[str], wanted: Wanted) -> None:
+def _each_seed(wanted: Wanted, settings: Settings) -> list[Wanted]:
+    """What is wanted, once for every seed; as it is without seeds."""
+    seeds = [f"train.seed={seed}" for seed in settings.seeds]
+    return [replace(wanted, overrides=(*wanted.overrides, seed)) for seed in seeds] or [wanted]
+
+
+def _refuse_unlike_seeds(name: str, runs: Sequence[RunDir], catalogue: Catalogue) -> None:
+    """UserError when runs that were found for the seeds of one recipe differ in more than the seed."""
+    first = open_recipe(runs[0], catalogue)
+    for run in runs[1:]:
+        unlike = [key for key in differences(first, open_recipe(run, catalogue)) if key != "train.seed"]
+        if unlike:
+            raise UserError(
+                f"{runs[0].path} and {run.path}, two seeds of {name!r}, differ in {', '.join(unlike)}",
+                f"give {unlike[0]}=... so that only runs with that value count, or another --runs folder",
+            )
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...]:
+    """ "0,1,2" as numbers; nothing gives none. UserError for what is no list of different whole numbers from 0 on."""
+    if text is None:
+        return ()
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdecimal() for word in words) or len(set(map(int, words))) < len(words):
+        raise UserError(f"--seeds {text!r} is no list of different whole numbers", "for example --seeds 0,1,2")
+    return tuple(map(int, words))
+
+
+def _refuse_what_has_no_effect(names: Sequence[str], wanted: Wanted, seeds: Sequence[int]) -> None:
     folders = [name for name in names if (Path(name) / "run.json").is_file()]
+    if folders and seeds:
+        raise UserError(
+            f"{folders[0]} is a finished run: --seeds cannot change its seed",
+            "name recipes, or the run folders of all seeds: those that differ in their seed only are averaged",
+        )
+    if seeds and any(text.partition("=")[0] == "train.seed" for text in wanted.overrides):
+        raise UserError("train.seed= and --seeds both set the seed", "leave one of them out")
     if folders and (wanted.files or wanted.overrides):
         raise UserError(
             f"{folders[0]} is a finished run: overrides and -c files cannot change it",
@@ -81,6 +129,6 @@ def report_runs(found: Sequence[RunDir], settings: Settings, catalogue: Catalogu
     from vesselbench.compare import compare
     from vesselbench.report import render_comparison
 
-    comparison = compare(found)
+    comparison = compare(found, margin=settings.margin)
     folder = fresh_path(settings.runs, "comparison")
     return comparison, render_comparison(comparison, folder, catalogue, pseudonymised=settings.pseudonymise)

@@ -52,7 +52,16 @@ def _decided(comparison: Comparison, leaders: Leaders) -> str:
     sign = 1 if (leaders.paired.difference or 0.0) >= 0 else -1
     price = _price(leaders)
     at = f", at {price}" if price else ""
-    return f"{lead} by {_range(leaders.paired, sign, '')} ({_basis(comparison, leaders)}){at}"
+    noise = _below_noise(comparison, leaders.paired)
+    return f"{lead} by {_range(leaders.paired, sign, '')} ({_basis(comparison, leaders)}){at}{noise}"
+
+
+def _below_noise(comparison: Comparison, paired: PairedMetric) -> str:
+    """Said of a gain that is smaller than the annotation is certain."""
+    floor = None if comparison.ladder is None else comparison.ladder.noise_floor(comparison.primary)
+    if floor is None or paired.difference is None or abs(paired.difference) >= floor:
+        return ""
+    return f"; that is less than the {floor:.3f} that a reference shifted by one pixel loses"
 
 
 def _undecided(comparison: Comparison, leaders: Leaders) -> str:
@@ -132,7 +141,7 @@ def _basis(comparison: Comparison, leaders: Leaders) -> str:
 
 
 def _size(comparison: Comparison, images: int, groups: int, left_out: int) -> str:
-    """"8 children", or with the images where they are not the units: "12 images of 6 groups"."""
+    """ "8 children", or with the images where they are not the units: "12 images of 6 groups"."""
     units = counted(groups, comparison.unit)
     if left_out:
         return f"{images} of {images + left_out} images of {units}"

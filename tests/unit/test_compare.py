@@ -41,7 +41,7 @@ def test_differences_are_the_first_run_minus_the_second_joined_by_id(write_run):
     assert paired.hodges_lehmann == pytest.approx(0.1)
 
 
-def test_exchanging_the_runs_turns_every_number_round_and_keeps_the_verdict(write_run):
+def test_exchanging_the_runs_turns_every_number_and_the_verdict_round(write_run):
     a, b = write_run("a", around(0.80), GROUPS), write_run("b", flat(0.75), GROUPS)
     forth, back = compare([a, b]), compare([b, a])
     there, here = only(forth), only(back)
@@ -49,15 +49,15 @@ def test_exchanging_the_runs_turns_every_number_round_and_keeps_the_verdict(writ
     assert (there.interval.low, there.interval.high) == pytest.approx((-here.interval.high, -here.interval.low))
     assert (there.tally.wins, there.judgement, here.judgement) == (here.tally.losses, "better", "worse")
     assert there.test.p == here.test.p
-    assert verdict(forth) == verdict(back)
+    assert verdict(back) == verdict(forth).replace("a is better than b", "b is worse than a")
 
 
-def test_the_verdict_names_winner_gap_interval_basis_and_price(write_run):
+def test_the_verdict_names_outcome_gap_interval_basis_and_price(write_run):
     a = write_run("sa2va", flat(0.75), GROUPS, train_seconds=400.0, parameters={"total": 1000, "trainable": 10})
     b = write_run("unet", flat(0.80), GROUPS, train_seconds=40.0, parameters={"total": 400, "trainable": 400})
     assert verdict(compare([a, b])) == (
-        "On the test set unet is better than sa2va on dice by 0.050 [0.050, 0.050] (12 images of 6 groups, one seed "
-        "each: these two checkpoints, not the methods), at 0.1 × the training time and 0.4 × the parameters."
+        "sa2va is worse than unet on dice by 0.050 [0.050, 0.050] (12 images of 6 groups, 1 seed each: these two "
+        "checkpoints, not the methods), at 10 × the training time and 2.5 × the parameters."
     )
 
 
@@ -68,13 +68,13 @@ def test_of_a_metric_that_is_better_when_lower_the_smaller_mean_wins(write_run):
     assert only(comparison).judgement == "worse"
     assert only(comparison).tally.losses == 12
     assert [run.label for run in comparison.ranked()] == ["a", "b"]
-    assert verdict(comparison).startswith("On the test set a is better than b on dice by 2.500 [2.500, 2.500] (")
+    assert verdict(comparison).startswith("b is worse than a on dice by 2.500 [2.500, 2.500] (")
 
 
 def test_a_difference_inside_the_margin_is_equivalence(write_run):
     a, b = write_run("a", flat(0.804), GROUPS), write_run("b", flat(0.8), GROUPS)
     sentence = verdict(compare([a, b]))
-    assert sentence.startswith("On the test set a is equivalent to b on dice: a minus b is +0.004 [+0.004, +0.004]")
+    assert sentence.startswith("a is equivalent to b on dice: a minus b is +0.004 [+0.004, +0.004]")
     assert "inside ±0.01" in sentence
     assert only(compare([a, b], margin=0.001)).judgement == "better"
 
@@ -107,7 +107,7 @@ def test_images_without_a_value_are_left_out_in_pairs_and_counted_aloud(write_ru
 def test_runs_without_a_common_value_cannot_be_compared_and_it_is_said(write_run):
     a, b = write_run("a", {"x": None, "y": 0.5}), write_run("b", {"x": 0.5, "y": None})
     sentence = verdict(compare([a, b]))
-    assert sentence == "On the test set a and b cannot be compared on dice: no image has a value in both runs."
+    assert sentence == "a and b cannot be compared on dice: no image has a value in both runs."
 
 
 def test_of_three_runs_every_pair_is_compared_and_the_best_against_the_second(write_run):
@@ -115,14 +115,14 @@ def test_of_three_runs_every_pair_is_compared_and_the_best_against_the_second(wr
     comparison = compare(runs)
     assert [(pair.a, pair.b) for pair in comparison.pairs] == [("low", "top"), ("low", "mid"), ("top", "mid")]
     assert verdict(comparison).startswith(
-        "On the test set top has the best mean dice of 3 runs and is better than the second, mid, by 0.100 [0.100,"
+        "top has the best mean dice of 3 models and is better than the second, mid, by 0.100 [0.100,"
     )
     assert any("3 pairs are compared" in note for note in comparison.notes)
 
 
 def test_of_three_runs_a_tie_at_the_top_is_said(write_run):
     runs = [write_run(name, flat(mean), GROUPS) for name, mean in (("low", 0.6), ("top", 0.802), ("mid", 0.8))]
-    assert "top has the best mean dice of 3 runs but is equivalent to the second, mid: top minus mid is +0.002" in (
+    assert "top has the best mean dice of 3 models but is equivalent to the second, mid: top minus mid is +0.002" in (
         verdict(compare(runs))
     )
 
@@ -130,7 +130,7 @@ def test_of_three_runs_a_tie_at_the_top_is_said(write_run):
 def test_a_single_run_is_described_without_a_pair(write_run):
     comparison = compare([write_run("a", flat(0.8), GROUPS)])
     assert comparison.pairs == ()
-    assert "the mean is 0.800 (12 images of 6 groups, one seed" in verdict(comparison)
+    assert "the mean is 0.800 (12 images of 6 groups, 1 seed" in verdict(comparison)
 
 
 def test_times_on_unlike_devices_are_not_set_against_each_other(write_run):

@@ -6,6 +6,7 @@ import pytest
 
 from vesselbench.compare import compare
 from vesselbench.errors import UserError
+from vesselbench.verdict import verdict
 
 IDS = [f"i{n:02d}" for n in range(12)]
 GROUPS = {sample: f"p{n // 2}" for n, sample in enumerate(IDS)}
@@ -38,6 +39,10 @@ def test_runs_that_differ_in_their_seed_only_are_averaged_first(write_run):
     assert comparison.runs[0].costs.train_seconds == 100.5
     assert only(comparison).difference == pytest.approx(0.05)
     assert not any("seed" in note for note in comparison.notes)
+    assert verdict(comparison).startswith(
+        "a is better than b on dice by 0.050 [0.050, 0.050] (12 images of 6 groups, 2 seeds each with SD 0.141 and "
+        "0.000 between them), at "
+    )
 
 
 def test_unequal_seeds_are_noted_and_an_image_counts_only_when_every_seed_has_it(write_run):
@@ -45,6 +50,7 @@ def test_unequal_seeds_are_noted_and_an_image_counts_only_when_every_seed_has_it
     comparison = compare([*a, write_run("b", flat(0.8), GROUPS, seed=0)])
     assert "Unlike seed: a: 0, 1, b: 0." in comparison.notes
     assert only(comparison).left_out == 1
+    assert "(11 of 12 images of 6 groups, 2 seeds and 1 seed with SD " in verdict(comparison)
 
 
 def test_runs_of_one_recipe_with_another_setting_or_the_same_seed_stand_for_themselves(write_run):
@@ -73,6 +79,7 @@ def test_pairs_of_several_contenders_are_judged_after_holms_correction(write_run
     assert paired.interval == two.interval
     assert paired.p_adjusted == pytest.approx(6 * two.interval.p)
     assert paired.judgement == "inconclusive"
+    assert f"; p {paired.p_adjusted:.2g} after correction for the number of pairs (" in verdict(four)
 
 
 def two_metrics(dice, iou):
@@ -101,6 +108,7 @@ def test_a_margin_given_afterwards_is_used_and_said(write_run):
     runs = [write_run(name, around(0.9), GROUPS) for name in "ab"]
     comparison = compare(runs, margin=0.2)
     assert (comparison.margin, comparison.declared_margin) == (0.2, 0.01)
+    assert "inside ±0.2 (a margin given after the fact)" in verdict(comparison)
     assert any(note.startswith("After the fact: the margin of equivalence 0.2 was given") for note in comparison.notes)
     assert not any("After the fact" in note for note in compare(runs, margin=0.01).notes)
 
@@ -116,6 +124,19 @@ def test_another_primary_metric_than_the_declared_one_is_said(write_run):
     values = two_metrics(0.8, 0.7)
     runs = [write_run(name, values, GROUPS, primary="iou") for name in "ab"]
     assert any("dice was declared as the primary metric, iou is compared" in note for note in compare(runs).notes)
+
+
+def test_a_unit_is_counted_in_the_verdict_by_its_own_word(write_run):
+    plan = {"primary": "dice", "margin": 0.01, "family": [], "unit": "child/children"}
+    alone = {sample: f"c{n}" for n, sample in enumerate(IDS)}
+    runs = [write_run(name, around(mean), alone, declared=plan) for name, mean in (("a", 0.9), ("b", 0.8))]
+    assert "by 0.100 [0.100, 0.100] (12 children, 1 seed each:" in verdict(compare(runs))
+
+
+def test_an_undecided_comparison_says_what_it_could_have_found(write_run):
+    runs = [write_run("a", around(0.8, spread=30), GROUPS), write_run("b", flat(0.8), GROUPS)]
+    found = only(compare(runs)).detectable.difference
+    assert f"; 80% of such test sets would show a difference of {found:.3f} (" in verdict(compare(runs))
 
 
 @pytest.mark.parametrize("change", [{"margin": 0.02}, {"family": ["dice"]}, {"unit": "patient"}])

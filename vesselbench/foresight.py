@@ -1,0 +1,42 @@
+"""What the test set will be able to tell apart, said before it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vesselbench.compare import compare
+from vesselbench.declared import counted
+from vesselbench.rundir import RunDir
+from vesselbench.statistics.power import POWER, minimum_detectable
+
+
+def foresee(runs: Sequence[RunDir]) -> list[str]:
+    """A line for every two contenders: the minimum detectable difference of their test set, from the validation set.
+
+    The spread of their differences is the validation set's; the number of groups is scaled by the numbers of images.
+    Raises UserError, before the test set is scored, for all runs that `compare` refuses.
+    """
+    if not all((run.evaluation("val") / "summary.json").is_file() for run in runs):
+        return ["a run has no scores of its validation set: what the test set can tell apart is not foretold"]
+    comparison = compare(runs, "val")
+    sizes = {name: len(ids) for name, ids in comparison.runs[0].split.sets.items()}
+    groups = len(set(comparison.groups))
+    planned = max(2, round(groups * sizes["test"] / sizes["val"]))
+    lines = []
+    for number, a in enumerate(comparison.runs):
+        for b in comparison.runs[number + 1 :]:
+            pairs = zip(a.values(comparison.primary), b.values(comparison.primary), comparison.groups, strict=True)
+            known = [(x - y, group) for x, y, group in pairs if x is not None and y is not None]
+            if not known:
+                continue
+            found = minimum_detectable([d for d, _ in known], [group for _, group in known], planned)
+            size = f"about {counted(planned, comparison.unit)}"
+            basis = f"from the differences of {counted(groups, comparison.unit)} of the validation set"
+            if found.difference is None:
+                lines.append(f"{a.label}, {b.label}: what {size} can tell apart is not foretold: {found.reason}")
+                continue
+            lines.append(
+                f"{a.label}, {b.label}: a test set of {size} finds a difference of {found.difference:.3f} in "
+                f"{comparison.primary} in {POWER:.0%} of cases ({basis})"
+            )
+    return lines
