@@ -20,8 +20,8 @@ Change = Callable[[Array], Array]
 
 
 def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -> Example:
-    """A changed copy: crop, turn, resize and mirror the image and all its masks alike, then change the image's grey
-    values.
+    """A changed example: crop, turn, resize and mirror the image and all its masks alike, then change the image's grey
+    values. Planes that nothing changes stay where they are, unless they are read-only.
 
     It gets a seed of its own. The random numbers drawn do not depend on `config`, so that switching one change off
     leaves the others as they were.
@@ -64,7 +64,9 @@ def _apply(plane: Array | None, changes: list[Change]) -> Array | None:
         return None
     for change in changes:
         plane = change(plane)
-    return np.array(plane)  # a copy: views with negative strides are refused by torch
+    if plane.flags.c_contiguous and plane.flags.writeable:
+        return plane
+    return np.array(plane)  # views with negative strides are refused by torch; what is read-only belongs to others
 
 
 def _flip(axis: int) -> Change:

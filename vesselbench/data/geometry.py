@@ -67,6 +67,33 @@ def outline_length(points: Points) -> float:
     return float(np.abs(np.roll(points, -1, axis=0) - points).max(axis=1).sum())
 
 
+def length_of_sound(outlines: Sequence[Points], size: Size) -> float:
+    """The sum of `outline_length` over outlines of at least 3 points each; infinite when anything may be wrong with
+    one: it is not finite, reaches beyond an image of `size` (H, W) by more than its side, misses it, or encloses hardly
+    anything. Nothing is called sound that the other functions here find fault with.
+    """
+    if not outlines:
+        return 0.0
+    counts = np.array([len(points) for points in outlines])
+    ends = np.cumsum(counts)
+    starts = ends - counts
+    points = np.concatenate(outlines)
+    if not np.isfinite(points).all():
+        return np.inf
+    side = np.array([size[1], size[0]], dtype=np.float64)
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    spread = (high - low).max(axis=1)
+    if (low < -side).any() or (high > 2 * side).any() or (high <= 0).any() or (low >= side).any() or not spread.all():
+        return np.inf
+    following = np.arange(1, len(points) + 1)
+    following[ends - 1] = starts
+    x, y = (points - np.repeat(low, counts, axis=0)).T
+    twice = np.abs(np.add.reduceat(x * y[following] - y * x[following], starts))
+    if (twice <= 1e-6 * spread**2).any():
+        return np.inf
+    return float(np.abs(points[following] - points).max(axis=1).sum())
+
+
 def first_crossing(points: Points) -> tuple[int, int] | None:
     """Two edges (numbers i < j; edge i goes from point i to the next one) that cross, or None.
 

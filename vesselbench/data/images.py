@@ -68,7 +68,9 @@ def load_pixels(image: Image.Image, path: Path) -> Image.Image:
     """The decoded image with its EXIF orientation applied; UserError when the file is cut short or damaged."""
     try:
         with _quiet(), image:
-            return ImageOps.exif_transpose(image)
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return image
     except _BROKEN as error:
         raise Fault(
             "truncated-image", "", f"{path} is cut short or damaged: {error}", "copy it again or remove it"
@@ -129,13 +131,22 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """
     image = load_pixels(open_image(path), path)
     if image.mode in DEEP_MODES:
-        grey = _stretched(np.asarray(image, dtype=np.float64), path)
-        return np.repeat(grey[..., None], 3, axis=2)
+        return _three_times(_stretched(np.asarray(image, dtype=np.float64), path))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         if np.asarray(image.getchannel("A")).min() < 255:
             raise Fault("transparent-image", "", f"{path} is partly transparent", "save it without an alpha channel")
-    return np.array(image.convert("RGB"), dtype=np.uint8)  # a copy: torch wants writable memory
+    if image.mode == "L":
+        return _three_times(np.asarray(image))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # a copy: torch wants writable memory
+
+
+def _three_times(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """uint8 [H,W] as three equal channels, in a third of the time of Pillow's conversion."""
+    pixels = np.empty((*grey.shape, 3), dtype=np.uint8)
+    for channel in range(3):
+        pixels[..., channel] = grey
+    return pixels
 
 
 def _stretched(values: npt.NDArray[np.float64], path: Path) -> npt.NDArray[np.uint8]:

@@ -30,6 +30,7 @@ class PackedExample:
 
     @classmethod
     def of(cls, example: Example, image: npt.NDArray[np.uint8]) -> PackedExample:
+        image.setflags(write=False)
         masks = (example.mask, example.fov, example.observer2)
         first, second, third = (None if mask is None else PackedMask.of(mask) for mask in masks)
         return cls(example.sample, image, (first, second, third))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools import mask as coco
 
-from vesselbench.data.findings import Fault, collecting, each
+from vesselbench.data.findings import Fault, Place, collecting, each
 from vesselbench.data.masks import (
+    _fill,
+    _outlines,
+    _sound_outlines,
     check_polygons,
     check_rle,
     decode,
@@ -26,7 +30,7 @@ from vesselbench.data.masks import (
     to_uncompressed,
 )
 from vesselbench.errors import UserError
-from vesselbench.types import MaskFile, Polygons, Rle
+from vesselbench.types import MaskFile, Polygons, Rle, Size
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
 MASKS = hnp.arrays(np.bool_, SHAPES)
@@ -277,3 +281,40 @@ def test_an_outline_too_long_to_draw_is_refused() -> None:
     with pytest.raises(Fault, match=r"an outline of 1\.2e") as caught:
         decode((Polygons((tuple(zigzag.ravel()),)),), (64, 64), "x")
     assert caught.value.code == "outline-too-long"
+
+
+_ROUGHLY = st.floats(-40, 80) | st.sampled_from([0.0, 24.0, 1e300, math.nan])
+_ROUGH = st.lists(
+    st.lists(
+        st.tuples(*[st.floats(-40, 80) | st.sampled_from([0.0, 24.0, 1e300, float("nan")])] * 2), min_size=2, max_size=6
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=200)
+@given(_ROUGH, st.sampled_from([None, (24, 32), (48, 64), (12, 32)]))
+def test_outlines_looked_at_together_give_what_each_gives_by_itself(
+    parts: list[list[tuple[float, float]]], size: Size | None
+) -> None:
+    shapes = tuple(Polygons((tuple(value for point in part for value in point),), size) for part in parts)
+    together = _sound_outlines(shapes, (24, 32))
+    if together is not None:
+        union = np.zeros((24, 32), dtype=np.bool_)
+        for shape in shapes:
+            union |= _fill(_outlines(shape, (24, 32), Place("x")), (24, 32))
+        assert np.array_equal(decode(shapes, (24, 32), "x"), union)
+
+
+def test_sound_outlines_are_looked_at_together_and_others_are_not() -> None:
+    sound = Polygons(((1.0, 1.0, 20.0, 2.0, 9.0, 15.0),))
+    assert _sound_outlines([sound, sound], (24, 32)) is not None
+    for part in (
+        (1.0, 1.0),
+        (1.0, 1.0, 5.0, 5.0, 9.0, 9.0),
+        (40.0, 1.0, 50.0, 2.0, 45.0, 9.0),
+        (1.0, 1.0, 9.0, 1.0, 5e3, 9.0),
+    ):
+        assert _sound_outlines([sound, Polygons((part,))], (24, 32)) is None
+    assert _sound_outlines([replace(sound, size=(32, 24))], (24, 32)) is None
