@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class LabelMe:
         images = files_by_stem(root, chosen.images, "data.options.images")
         files = files_by_stem(root, chosen.annotations, "data.options.annotations", {".json"})
         _refuse_unpaired(root, chosen, images, files)
-        documents: dict[str, dict[str, list[Polygons]]] = {}
+        documents: dict[str, dict[str, list[tuple[int, Polygons]]]] = {}
         for stem in sorted(files.keys() & images.keys()):
             place = place_of(files[stem], root)
             with each(place, stem):
@@ -65,13 +66,17 @@ class LabelMe:
         targets = fields.one_target_each(labels, chosen.prompts)
         for stem, shapes in documents.items():
             for label, members in targets.items():
+                found = sorted((pair for member in members for pair in shapes.get(member, ())), key=itemgetter(0))
+                place = place_of(files[stem], root)
+                if found:
+                    place = place.key("shapes").item(*(index for index, _ in found))
                 yield Sample(
                     id=stem + (f":{label}" if len(targets) > 1 else ""),
                     image=images[stem],
-                    mask=tuple(shape for member in members for shape in shapes.get(member, ())),
+                    mask=tuple(shape for _, shape in found),
                     target=label,
                     prompt=chosen.prompts.get(label, label),
-                    origin=str(place_of(files[stem], root)),
+                    origin=str(place),
                 )
 
 
@@ -97,11 +102,11 @@ def _refuse_unpaired(root: Path, chosen: LabelMeOptions, images: dict[str, Path]
         )
 
 
-def _read_file(value: Any, top: Place, line_width: float | None, stem: str) -> dict[str, list[Polygons]]:
-    """The shapes of one file by label."""
+def _read_file(value: Any, top: Place, line_width: float | None, stem: str) -> dict[str, list[tuple[int, Polygons]]]:
+    """The shapes of one file by label, each with its index."""
     document = fields.mapping(value, top)
     size = _stated_size(document, top)
-    shapes: dict[str, list[Polygons]] = {}
+    shapes: dict[str, list[tuple[int, Polygons]]] = {}
     for index, value in enumerate(fields.sequence(fields.required(document, "shapes", top), top.key("shapes"))):
         place = top.key("shapes").item(index)
         with each(place, stem):
@@ -109,7 +114,7 @@ def _read_file(value: Any, top: Place, line_width: float | None, stem: str) -> d
             shape = _shape(record, place, size, line_width, stem)
             label = fields.text(record, "label", place)
             if shape is not None:
-                shapes.setdefault(label, []).append(shape)
+                shapes.setdefault(label, []).append((index, shape))
     return shapes
 
 

@@ -60,7 +60,7 @@ def test_polygons_of_one_label_are_one_sample_and_absent_labels_negatives(write:
     assert [sample.id for sample in samples] == ["f1:stent", "f1:vessel", "f2:stent", "f2:vessel"]
     assert [len(sample.mask or ()) for sample in samples] == [1, 2, 0, 0]
     assert samples[0].prompt == "metal stent"
-    assert samples[0].origin == "f1.json"
+    assert [sample.origin for sample in samples] == ["f1.json shapes[1]", "f1.json shapes[0, 2]", "f2.json", "f2.json"]
 
 
 def test_labels_can_be_chosen(write: Callable[..., Path]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from vesselbench.config import DataConfig
 from vesselbench.data.checking.check import Check, check_data
+from vesselbench.data.dataset import load_dataset
 from vesselbench.data.fixing.fix import fix_data
 from vesselbench.data.read import load_example, read_samples
 from vesselbench.data.recognise import recognise
@@ -23,7 +26,9 @@ from vesselbench.data.synthetic.replay import (
     plan_frames,
 )
 from vesselbench.errors import UserError
-from vesselbench.plugins import Catalogue
+from vesselbench.plugins import Catalogue, load_catalogue
+from vesselbench.recipes import validate_recipe
+from vesselbench.training.engine import Engine
 
 FRAMES = 40
 
@@ -64,14 +69,30 @@ def test_a_check_reports_exactly_the_faults(folder: Path, catalogue: Catalogue) 
     assert check.images == FRAMES
 
 
-def test_what_was_mended_can_be_trained_on(folder: Path, tmp_path: Path, catalogue: Catalogue) -> None:
+def test_what_was_mended_can_be_trained_on(
+    folder: Path, tmp_path: Path, catalogue: Catalogue, device: torch.device
+) -> None:
+    models = load_catalogue()
     config = DataConfig(format="labelme", root=folder)
     with pytest.raises(UserError, match="a polygon of 1 point"):
         read_samples(config, catalogue)
     fix_data(config, check_data(config, catalogue), catalogue, tmp_path / "new")
     mended = config.model_copy(update={"root": tmp_path / "new"})
     assert codes(check_data(mended, catalogue)) == {"aspect-differs": 1, "overlapping-polygons": 3}
-    assert len(read_samples(mended, catalogue)) == FRAMES
+    dataset = load_dataset(mended.model_copy(update={"group": r"(patient\d+)"}), catalogue)
+    assert len(dataset.samples) == FRAMES
+    training = dataset.of("train")
+    values = {"steps": 3, "batch_size": -(-len(training) // 3), "device": "cpu", "augment": {"crop": 32}}
+    named = {"name": "unet", "model": {"name": "unet", "channels": [8, 16]}, "train": values}
+    engine = Engine.build(validate_recipe(named, models), dataset.task, models, device)
+    drawn, losses = [], []
+    for _, micro_batches in engine.train_batches(training):
+        drawn += [sample_id for batch in micro_batches for sample_id in batch.ids]
+        losses.append(float(engine.train_step(micro_batches)["loss"]))
+    engine.close()
+    assert set(drawn) == {sample.id for sample in training}
+    assert len(losses) == 3
+    assert all(math.isfinite(loss) and loss > 0 for loss in losses)
 
 
 def test_the_form_of_sa2va_holds_the_same_masks(folder: Path, tmp_path: Path, catalogue: Catalogue) -> None:
