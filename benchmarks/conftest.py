@@ -20,7 +20,7 @@ from vesselbench.data.dataset import Dataset, load_dataset
 from vesselbench.plugins import Catalogue, load_catalogue
 from vesselbench.recipes import load_recipe
 from vesselbench.training.engine import prepare_process
-from vesselbench.training.telemetry import peak_memory_bytes
+from vesselbench.training.gauges import peak_memory_bytes
 
 MODELS = ("unet", "sa2va")
 CLEAR_PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")

@@ -74,7 +74,7 @@ def take_survey(config: DataConfig, catalogue: Catalogue, annotations_only: bool
             if rows is None:
                 samples = list(_by_path(samples, source.root, expression))
             samples = list(_compared(samples))
-            _report_unlisted(samples, source.root, mentioned, {finding.file for finding in findings + later})
+            _report_unlisted(samples, source.root, mentioned, findings + later)
     kept = [finding for finding in findings + later if finding.code not in source.meant]
     return Survey(source.root, tuple(samples), tuple(kept), said)
 
@@ -116,13 +116,17 @@ def _present(samples: Iterable[Sample], root: Path) -> Iterator[Sample]:
             place = _below(path, root)
             with each(place, sample.id):
                 if not is_file(path):
+                    _refuse_outside(Path(os.path.normpath(path)), place, root)
                     raise Fault("missing-file", place, "the file does not exist", "add it, or remove its annotation")
-                if not path.resolve().is_relative_to(inside):
-                    reason = f"it lies outside {root}, at {path.resolve()}"
-                    raise Fault("outside-root", place, reason, "copy it into the data set")
+                _refuse_outside(path.resolve(), place, inside)
                 standing.append(path)
         if standing == files:
             yield sample
+
+
+def _refuse_outside(path: Path, place: Place, root: Path) -> None:
+    if not path.is_relative_to(root):
+        raise Fault("outside-root", place, f"it lies outside {root}, at {path}", "copy it into the data set")
 
 
 def _compared(samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -166,13 +170,20 @@ def same_aspect(one: Size, other: Size) -> bool:
     return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
 
 
-def _report_unlisted(samples: Iterable[Sample], root: Path, mentioned: set[Path], known: set[str]) -> None:
-    """Warn of image files beside those of the samples that no record mentions and no finding is about (`known`)."""
+def _report_unlisted(samples: Iterable[Sample], root: Path, mentioned: set[Path], findings: Sequence[Finding]) -> None:
+    """Warn of image files beside those of the samples that no record mentions and none of `findings` is about."""
+    known = {finding.file for finding in findings}
+    lost = tuple(f"/{finding.sample}" for finding in findings if finding.severity == "error" and finding.sample)
     for folder in sorted({sample.image.parent for sample in samples}):
         for name in sorted(os.listdir(folder)):
             path = folder / name
             hidden = name.startswith(".") or path.suffix.lower() not in SUFFIXES
-            if hidden or path in mentioned or _below(path, root).file in known:
+            if (
+                hidden
+                or path in mentioned
+                or _below(path, root).file in known
+                or f"/{path.with_suffix('')}".endswith(lost)
+            ):
                 continue
             cure = "annotate it (an empty annotation is a negative), or take it out"
             warn("image-not-listed", _below(path, root), "no annotation mentions this image", cure)

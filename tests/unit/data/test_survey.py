@@ -212,3 +212,29 @@ def test_a_proposal_of_groups_is_said_unless_they_are_known(
     config = DataConfig(format="coco", root=tmp_path)
     assert "set data.group='(?:^|/)([^/\\d]*\\d+)[^/]*$' (4 groups)" in take_survey(config, catalogue).advice
     assert take_survey(config.model_copy(update={"group": r"(p\d)"}), catalogue).advice == ""
+
+
+def test_a_name_that_leads_out_of_the_folder_is_that_whether_the_file_is_there_or_not(
+    folder: Path, catalogue: Catalogue
+) -> None:
+    record = document(6)
+    record["images"][2]["file_name"] = "../nowhere/2.png"
+    assert survey(folder, record, catalogue)[1] == [
+        ("outside-root", "../nowhere/2.png", ""),
+        ("image-not-listed", "2.png", ""),
+    ]
+
+
+def test_an_image_whose_record_was_lost_is_not_called_unlisted(
+    tmp_path: Path, save_image: SaveImage, catalogue: Catalogue
+) -> None:
+    for name in ("a", "b", "left"):
+        save_image(tmp_path / f"images/{name}.png")
+    records = [
+        {"image": "a.png", "mask": [SQUARE], "text": ["vessel"]},
+        {"image": "b.png", "mask": [SQUARE], "text": []},
+    ]
+    (tmp_path / "annotations.json").write_text(json.dumps(records))
+    taken = take_survey(DataConfig(format="sa2va", root=tmp_path), catalogue)
+    found = [(finding.code, finding.file, finding.sample) for finding in taken.findings]
+    assert found == [("text-count", "annotations.json", "b"), ("image-not-listed", "images/left.png", "")]

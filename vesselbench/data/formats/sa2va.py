@@ -70,10 +70,11 @@ class Sa2VAAnnotations:
                 name = fields.text(record, "image", place)
                 stem = fields.stem_of(name, place)
                 name = name.replace("\\", "/")
-                entry = entries.get(name, _Entry(stem))
-                _read_masks(record, place, entry, spelling)
-                entry.indices.append(index)
-                entries[name] = entry
+                with each(place, stem):
+                    entry = entries.get(name, _Entry(stem))
+                    _read_masks(record, place, entry, spelling)
+                    entry.indices.append(index)
+                    entries[name] = entry
         phrases = sorted({phrase for entry in entries.values() for phrase in entry.shapes})
         for name, entry in entries.items():
             origin, samples = top.item(*entry.indices), list[Sample]()

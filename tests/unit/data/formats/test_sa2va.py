@@ -132,5 +132,5 @@ def test_while_collecting_one_bad_polygon_costs_only_itself(tmp_path: Path) -> N
     assert [(sample.id, len(sample.mask or ())) for sample in samples] == [("a", 1), ("c", 1)]
     assert [(finding.code, finding.index, finding.sample) for finding in findings] == [
         ("too-few-points", "[0].mask[1][0]", "a"),
-        ("wrong-kind", "[1].mask", ""),
+        ("wrong-kind", "[1].mask", "b"),
     ]
