@@ -37,15 +37,16 @@ class Scorings:
     """Folders of the compared runs that have no entry."""
 
     def told(self) -> str:
-        """How often the test set was scored, in a sentence or two."""
+        """How often the test set was scored, and what is wrong with its ledger, in a few sentences."""
+        broken = "".join(f" Its ledger is broken: {fault}." for fault in self.faults)
         if not self.entries:
-            return "No scoring of this test set is recorded."
+            return f"No scoring of this test set is recorded.{broken}"
         weights = len({entry.scoring.weights_sha256 for entry in self.entries})
         times = "once" if len(self.entries) == 1 else f"{len(self.entries)} times"
         of_what = "one model's weights" if weights == 1 else f"{weights} different weights"
         bare = len(self.unrecorded)
         without = f" {bare} of the compared runs {'has' if bare == 1 else 'have'} no entry." if bare else ""
-        return f"This test set has been scored {times}, with {of_what}.{without}"
+        return f"This test set has been scored {times}, with {of_what}.{without}{broken}"
 
 
 @dataclass(frozen=True)

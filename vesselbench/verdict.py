@@ -74,7 +74,7 @@ def _undecided(comparison: Comparison, leaders: Leaders) -> str:
     gap = _range(paired, leaders.sign, "+")
     limit = f", inside ±{comparison.margin:g}" if equal else ""
     if equal and comparison.declared_margin not in (None, comparison.margin):
-        limit += " (a margin given after the fact)"
+        limit += ", a margin given after the fact"
     reason = "" if equal else _reason(paired)
     took = f"; {first} took {price} of {second}" if (price := _price(leaders)) else ""
     return f"{lead}: {first} minus {second} is {gap}{limit}{reason} ({_basis(comparison, leaders)}){took}"
@@ -89,7 +89,7 @@ def _reason(paired: PairedMetric) -> str:
         return f"; p {paired.p_adjusted:.2g} after correction for the number of pairs"
     if detectable is None or detectable.difference is None:
         return ""
-    return f"; {POWER:.0%} of such test sets would show a difference of {detectable.difference:.3f}"
+    return f"; a true difference of {detectable.difference:.3f} would show in {POWER:.0%} of such test sets"
 
 
 def leading_pair(comparison: Comparison) -> Pair | None:

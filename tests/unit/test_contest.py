@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import typer
 
+from vesselbench.cli_report import end_at_gates
 from vesselbench.compare import compare, with_ladder
 from vesselbench.contest import Settings, hold_contest, parse_seeds
 from vesselbench.errors import UserError
@@ -65,6 +67,14 @@ def test_gates_hold_the_first_model_against_the_others(write_run, judgement):
     failed = failed_gates(comparison, if_worse=True, unless_better=True)
     assert [text.split()[1].rstrip(":") for text in failed] == expected
     assert failed_gates(comparison) == []
+
+
+def test_a_failed_gate_ends_with_three_after_saying_why(capsys):
+    end_at_gates([])
+    with pytest.raises(typer.Exit) as caught:
+        end_at_gates(["gate --fail-if-worse: a is worse than b on dice"])
+    assert caught.value.exit_code == 3
+    assert capsys.readouterr().err == "gate --fail-if-worse: a is worse than b on dice\n"
 
 
 def test_gates_look_at_the_pairs_of_the_first_model_only(write_run):

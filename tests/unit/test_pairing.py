@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vesselbench.pairing import judge
+from vesselbench.pairing import judge, pair_all
 from vesselbench.statistics.paired import Interval
 
 
@@ -31,3 +34,51 @@ def test_judging_the_other_way_round_exchanges_better_and_worse_only(low, width,
 )
 def test_the_four_judgements(low, high, expected):
     assert judge(Interval(low, high), "higher", 0.01) == expected
+
+
+class Side:
+    """As much of a contender as pairing asks for."""
+
+    directions = {"dice": "higher", "iou": "higher"}  # noqa: RUF012
+
+    def __init__(self, label, values):
+        self.label, self._values = label, values
+
+    def values(self, metric):
+        return self._values
+
+
+VALUES = st.sampled_from([None, 0.0, 0.5, 0.5, 0.7, 1.0])
+TABLES = st.integers(1, 9).flatmap(
+    lambda images: st.tuples(
+        st.lists(st.lists(VALUES, min_size=images, max_size=images), min_size=2, max_size=3),
+        st.lists(st.sampled_from("abcd"), min_size=images, max_size=images),
+    )
+)
+
+
+@given(TABLES, st.sampled_from([0.0, 0.01, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_scores_are_every_number_is_finite_or_absent_with_a_judgement_in_words(table, margin):
+    values, groups = table
+    sides = [Side(f"m{number}", row) for number, row in enumerate(values)]
+    for pair in pair_all(sides, groups, {"dice": "primary", "iou": "exploratory"}, margin):
+        json.dumps(asdict(pair), allow_nan=False)
+        paired = pair.metrics["dice"]
+        assert paired.judgement in ("better", "worse", "equivalent", "inconclusive")
+        assert pair.metrics["iou"].judgement is None
+        if paired.interval.low is None:
+            assert paired.interval.reason
+            assert paired.judgement == "inconclusive"
+        if paired.groups == 1:
+            assert paired.test.note == "one group always gives a p of 1"
+        if paired.images and paired.detectable.difference is None:
+            assert paired.detectable.reason
+
+
+def test_equal_scores_are_equivalent_with_a_p_of_one():
+    (pair,) = pair_all(
+        [Side("a", [0.5] * 6), Side("b", [0.5] * 6)], list("abcdef"), dict.fromkeys(["dice", "iou"], "primary"), 0
+    )
+    paired = pair.metrics["dice"]
+    assert (paired.judgement, paired.interval.p, paired.test.p, paired.within_margin) == ("equivalent", 1.0, 1.0, 1.0)

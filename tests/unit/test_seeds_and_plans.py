@@ -108,7 +108,7 @@ def test_a_margin_given_afterwards_is_used_and_said(write_run):
     runs = [write_run(name, around(0.9), GROUPS) for name in "ab"]
     comparison = compare(runs, margin=0.2)
     assert (comparison.margin, comparison.declared_margin) == (0.2, 0.01)
-    assert "inside ±0.2 (a margin given after the fact)" in verdict(comparison)
+    assert "inside ±0.2, a margin given after the fact (" in verdict(comparison)
     assert any(note.startswith("After the fact: the margin of equivalence 0.2 was given") for note in comparison.notes)
     assert not any("After the fact" in note for note in compare(runs, margin=0.01).notes)
 
@@ -136,7 +136,7 @@ def test_a_unit_is_counted_in_the_verdict_by_its_own_word(write_run):
 def test_an_undecided_comparison_says_what_it_could_have_found(write_run):
     runs = [write_run("a", around(0.8, spread=30), GROUPS), write_run("b", flat(0.8), GROUPS)]
     found = only(compare(runs)).detectable.difference
-    assert f"; 80% of such test sets would show a difference of {found:.3f} (" in verdict(compare(runs))
+    assert f"; a true difference of {found:.3f} would show in 80% of such test sets (" in verdict(compare(runs))
 
 
 @pytest.mark.parametrize("change", [{"margin": 0.02}, {"family": ["dice"]}, {"unit": "patient"}])

@@ -68,6 +68,34 @@ def test_with_many_equal_groups_the_interval_is_that_of_student():
     assert (interval.low, interval.high) == pytest.approx(student, abs=1.5e-3)
 
 
+def test_for_single_images_the_quantiles_are_scipys_bootstrap_before_they_are_stretched():
+    values = np.random.default_rng(7).gamma(2, 0.02, size=25) - 0.03
+    ours = cluster_bootstrap(values, [str(i) for i in range(25)], resamples=40_000)
+    scipys = scipy_stats.bootstrap(
+        (values,), np.mean, n_resamples=40_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    stretch = np.sqrt(25 / 24) * scipy_stats.t.ppf(0.975, 24) / scipy_stats.norm.ppf(0.975)
+    arms = (np.array([ours.low, ours.high]) - values.mean()) / stretch
+    assert arms == pytest.approx(np.array(scipys) - values.mean(), abs=2e-4)
+
+
+@given(GROUPED)
+@settings(max_examples=60, deadline=None)
+def test_the_p_of_the_interval_is_below_five_in_a_hundred_exactly_where_it_leaves_out_zero(pairs):
+    values, groups = split(pairs)
+    groups[0], groups[1] = "a", "b"
+    interval = cluster_bootstrap(values, groups, resamples=400)
+    leaves_out = interval.low > 0 or interval.high < 0
+    assert 0 < interval.p <= 1
+    assert abs(interval.p - 0.05) < 1e-9 or leaves_out == (interval.p < 0.05)
+
+
+def test_the_p_of_many_single_images_is_that_of_students_test():
+    values = np.random.default_rng(8).normal(0.01, 0.05, size=80)
+    interval = cluster_bootstrap(values, [str(i) for i in range(80)], resamples=20_000)
+    assert interval.p == pytest.approx(scipy_stats.ttest_1samp(values, 0).pvalue, abs=0.01)
+
+
 def test_images_of_one_patient_widen_the_interval():
     patients = np.random.default_rng(2).normal(0, 0.05, size=12)
     values = np.repeat(patients, 5)
@@ -101,6 +129,13 @@ def signed_rank_by_enumeration(values):
 def test_wilcoxon_equals_the_enumeration_of_all_signs(values):
     result = wilcoxon_by_group([value / 10 for value in values], [str(i) for i in range(len(values))])
     assert result.p == pytest.approx(signed_rank_by_enumeration(values), abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [9, 30, 70])
+def test_of_single_images_wilcoxon_is_scipys(count):
+    values = np.random.default_rng(count).normal(0.2, 1, size=count)
+    found = wilcoxon_by_group(values, [str(i) for i in range(count)])
+    assert found.p == pytest.approx(scipy_stats.wilcoxon(values).pvalue)
 
 
 def test_wilcoxon_works_on_patients_not_on_images():
