@@ -116,15 +116,15 @@ def _present(samples: Iterable[Sample], root: Path) -> Iterator[Sample]:
             place = _below(path, root)
             with each(place, sample.id):
                 if not is_file(path):
-                    _refuse_outside(Path(os.path.normpath(path)), place, root)
+                    _refuse_outside(Path(os.path.normpath(path)), Path(os.path.normpath(root)), place)
                     raise Fault("missing-file", place, "the file does not exist", "add it, or remove its annotation")
-                _refuse_outside(path.resolve(), place, inside)
+                _refuse_outside(path.resolve(), inside, place)
                 standing.append(path)
         if standing == files:
             yield sample
 
 
-def _refuse_outside(path: Path, place: Place, root: Path) -> None:
+def _refuse_outside(path: Path, root: Path, place: Place) -> None:
     if not path.is_relative_to(root):
         raise Fault("outside-root", place, f"it lies outside {root}, at {path}", "copy it into the data set")
 

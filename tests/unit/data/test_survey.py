@@ -238,3 +238,11 @@ def test_an_image_whose_record_was_lost_is_not_called_unlisted(
     taken = take_survey(DataConfig(format="sa2va", root=tmp_path), catalogue)
     found = [(finding.code, finding.file, finding.sample) for finding in taken.findings]
     assert found == [("text-count", "annotations.json", "b"), ("image-not-listed", "images/left.png", "")]
+
+
+def test_a_root_that_is_spelt_with_dots_makes_no_missing_file_an_outsider(folder: Path, catalogue: Catalogue) -> None:
+    (folder / "annotations.json").write_text(json.dumps(document(6)))
+    (folder / "2.png").unlink()
+    (folder / "x").mkdir()
+    taken = take_survey(DataConfig(format="coco", root=folder / "x/.."), catalogue)
+    assert [finding.code for finding in taken.findings] == ["missing-file"]
