@@ -319,7 +319,7 @@ def runs(tmp_path_factory) -> Path:
 
 def test_every_file_of_a_real_run_is_documented(runs):
     page = (DOCS / "run-directory.md").read_text(encoding="utf-8")
-    shown = {"panels": "panels/", "plots": "plots/", "predictions": "<id>.png"}
+    shown = {"panels": "panels/", "plots": "plots/", "predictions": "<id>.png", "ladder": "<16 hex>.json"}
     names = {shown.get(path.parent.name, path.name) for path in runs.rglob("*.*")}
     assert {"run.json", "<id>.png", "observer2.jsonl", "panels/"} <= names
     assert [name for name in sorted(names) if name not in page] == []

@@ -66,8 +66,9 @@ def report_comparison(runs: list[Path], to: Path, pseudonymise: bool, as_json: b
     from vesselbench.contest import Settings, report_runs
     from vesselbench.rundir import RunDir
 
-    with session() as (catalogue, _):
-        contest = report_runs([RunDir.open(run) for run in runs], Settings(to, pseudonymise=pseudonymise), catalogue)
+    with session() as (catalogue, watch):
+        opened = [RunDir.open(run) for run in runs]
+        contest = report_runs(opened, Settings(to, pseudonymise=pseudonymise), catalogue, watch)
     show_contest(*contest, as_json)
 
 

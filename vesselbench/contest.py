@@ -10,12 +10,14 @@ from pathlib import Path
 from vesselbench.compare import Comparison
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
+from vesselbench.ladder import Ladder, ladder_record, read_ladder
 from vesselbench.launch import processes_wanted, train_apart, train_launched
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import load_recipe, stand_ins
-from vesselbench.reopen import differences, open_recipe
-from vesselbench.rundir import RunDir, fresh_path
+from vesselbench.reopen import differences, open_dataset, open_recipe
+from vesselbench.rundir import RunDir, fresh_path, ladder_file, read_json, write_json
 from vesselbench.runs import Wanted, obtain_run, score_run
+from vesselbench.types import SetName
 from vesselbench.watch import Watch
 
 
@@ -69,7 +71,7 @@ def hold_contest(
         watch.line(line)
     for run in found:
         score_run(run, "test", catalogue, watch)
-    return report_runs(found, settings, catalogue)
+    return report_runs(found, settings, catalogue, watch)
 
 
 def _each_seed(wanted: Wanted, settings: Settings) -> list[Wanted]:
@@ -124,11 +126,45 @@ def _say_stand_ins(name: str, wanted: Wanted, catalogue: Catalogue, watch: Watch
             watch.line(f"{name}: {text}")
 
 
-def report_runs(found: Sequence[RunDir], settings: Settings, catalogue: Catalogue) -> tuple[Comparison, Path]:
+def report_runs(
+    found: Sequence[RunDir], settings: Settings, catalogue: Catalogue, watch: Watch
+) -> tuple[Comparison, Path]:
     """Compare scored runs and write the report into a new folder below ``<runs>/comparison``."""
-    from vesselbench.compare import compare
+    from vesselbench.compare import compare, with_ladder
     from vesselbench.report import render_comparison
 
     comparison = compare(found, margin=settings.margin)
+    ladder = obtain_ladder(found[0], comparison.set_name, settings.runs, catalogue, watch)
+    comparison = with_ladder(comparison, ladder)
     folder = fresh_path(settings.runs, "comparison")
     return comparison, render_comparison(comparison, folder, catalogue, pseudonymised=settings.pseudonymise)
+
+
+def obtain_ladder(run: RunDir, set_name: SetName, runs: Path, catalogue: Catalogue, watch: Watch) -> Ladder:
+    """The ladder of a run's set: the one kept below `runs`, else measured now and kept there.
+
+    A kept one that is damaged is named and measured again. Raises UserError when the data are no longer the run's.
+    """
+    from vesselbench.data.cache import open_cache
+    from vesselbench.evaluation.ladder import ladder_key, measure_ladder
+
+    recipe, split = open_recipe(run, catalogue), run.split()
+    key = ladder_key(split.fingerprint, split.sets[set_name], split.sets["val"], recipe.evaluation, catalogue)
+    path = ladder_file(runs, key)
+    if path.is_file():
+        try:
+            return read_ladder(read_json(path), path)
+        except UserError as error:
+            watch.line(f"{error.message}; it is measured again")
+    dataset = open_dataset(run, recipe, catalogue)
+    watch.line(f"measuring the ladder of {len(dataset.of(set_name))} {set_name} images; it is kept in {path}")
+    ladder = measure_ladder(
+        dataset.of(set_name),
+        dataset.of("val"),
+        recipe.evaluation,
+        catalogue,
+        cache=open_cache(recipe.data),
+        progress=partial(watch.progress, "ladder"),
+    )
+    write_json(path, ladder_record(ladder))
+    return ladder

@@ -243,6 +243,11 @@ def fresh_path(root: Path, name: str) -> Path:
     return root / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
+def ladder_file(root: Path, key: str) -> Path:
+    """Where the ladder of one test set is kept, below the folder of the runs."""
+    return root / "ladder" / f"{key[:16]}.json"
+
+
 def check_set_name(name: str) -> SetName:
     """`name` as a set's name; UserError when it is none."""
     for known in SET_NAMES:

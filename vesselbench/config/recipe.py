@@ -31,6 +31,6 @@ class Recipe(Settings):
     @field_validator("name")
     @classmethod
     def _reports_have_a_folder_of_their_own(cls, name: str) -> str:
-        if name == "comparison":
-            raise ValueError("'comparison' is the folder of the reports")
+        if name in ("comparison", "ladder"):
+            raise ValueError(f"{name!r} is a folder of the comparisons")
         return name
