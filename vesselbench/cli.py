@@ -179,7 +179,7 @@ def env() -> None:
 
 def main() -> None:
     """Entry point: a UserError becomes two lines on standard error and exit code 2."""
-    from vesselbench.jobs import LaunchError, end, in_job, is_rank, may_speak
+    from vesselbench.jobs import STOPPED, LaunchError, StoppedError, end, in_job, is_rank, may_speak
     from vesselbench.plugins import add_commands
 
     try:
@@ -193,6 +193,11 @@ def main() -> None:
             hint = f"\n  try: {error.hint}" if error.hint else ""
             typer.echo(f"error: {error.message}{hint}", err=True)
         end(2)
+    except StoppedError as stopped:
+        if may_speak():
+            more = f"go on with: {stopped.hint}" if stopped.hint else "no run was begun"
+            typer.echo(f"{stopped}\n  {more}", err=True)
+        end(STOPPED)
     except LaunchError as failure:
         if failure.silent:
             typer.echo(f"error: {failure}\n  try: look at the memory it needs (vesselbench plan); free some", err=True)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 ERROR_LOCK = "VESSELBENCH_ERROR_LOCK"
@@ -11,6 +16,39 @@ ERROR_LOCK = "VESSELBENCH_ERROR_LOCK"
 
 RUN_FILE = "VESSELBENCH_RUN_FILE"
 """Environment variable: a file into which a training writes the path of its run."""
+
+
+STOPPED = 75
+"""Exit code of a training that was asked to stop and has saved (EX_TEMPFAIL of sysexits.h: try again later)."""
+
+
+STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
+"""What asks a training to stop; a batch system sends SIGTERM, or what it is told to send some time before the end."""
+Handler = Callable[[int, "FrameType | None"], None]
+
+
+@contextmanager
+def stop_signals(handler: Handler) -> Iterator[None]:
+    """Context in which `handler` takes the `STOP_SIGNALS`; a signal that is ignored (SIGHUP by nohup) stays so."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # Python takes signals nowhere else
+        for number in (getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+class StoppedError(Exception):
+    """A training ends because it was asked to, by a signal."""
+
+    def __init__(self, signal_name: str) -> None:
+        self.signal_name = signal_name
+        self.hint = ""
+        super().__init__(f"stopped by {signal_name}")
 
 
 class LaunchError(Exception):

@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+
+import psutil
 
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
-from vesselbench.jobs import ERROR_LOCK, RUN_FILE, LaunchError, is_rank
+from vesselbench.jobs import ERROR_LOCK, RUN_FILE, STOPPED, LaunchError, is_rank, stop_signals
 from vesselbench.provenance import OUTER_COMMAND, command_line
 from vesselbench.recipes import dump_recipe
 from vesselbench.rundir import RunDir, write_text
@@ -40,7 +44,8 @@ def train_apart(recipe: Recipe, runs: Path, nproc: int | None) -> RunDir:
         job = Job(Path(folder), recipe)
         command = [sys.executable, "-m", "vesselbench", *job.words(runs), *words]
         environment = {**os.environ, OUTER_COMMAND: command_line(), RUN_FILE: str(job.run_file)}
-        code = subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode
+        with requests_passed_on():
+            code = subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode
         return job.result(code)
 
 
@@ -73,12 +78,26 @@ class Job:
         """The run that it made. Raises LaunchError for an exit code other than 0, after the run is marked failed."""
         run = RunDir(Path(self.run_file.read_text(encoding="utf-8"))) if self.run_file.is_file() else None
         if code:
-            if run is not None and run.record().get("status") == "running":
+            if code != STOPPED and run is not None and run.record().get("status") == "running":
                 run.update(status="failed", reason=f"a process of the training ended with code {code}")
             raise LaunchError(code)
         if run is None:
             raise UserError("the training ended without a run", "see what it printed")
         return run
+
+
+@contextmanager
+def requests_passed_on() -> Iterator[None]:
+    """Context in which a request to stop goes on to the processes started from here, for whose end this one waits."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for child in psutil.Process().children():  # not theirs: a rank ends its loader's processes itself
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(signal.SIGTERM)  # a second SIGINT, beside the terminal's, would end it at once
+
+    with stop_signals(pass_on):
+        yield
 
 
 def run_processes(nproc: int, arguments: Sequence[str], job: Job) -> int:
@@ -98,13 +117,15 @@ def run_processes(nproc: int, arguments: Sequence[str], job: Job) -> int:
         rdzv_endpoint="localhost:0",
         run_id=job.lock.parent.name,
         max_restarts=0,
+        signals_to_handle="SIGQUIT",  # the others are passed on: the ranks save first
     )
     threads = str(max(1, (os.cpu_count() or 1) // nproc))
     ours = {ERROR_LOCK: str(job.lock), RUN_FILE: str(job.run_file), OUTER_COMMAND: command_line()}
     before = dict(os.environ)
     os.environ |= {"OMP_NUM_THREADS": threads, **before, **ours}
     try:
-        elastic_launch(config, sys.executable)("-m", "vesselbench", *arguments)
+        with requests_passed_on():
+            elastic_launch(config, sys.executable)("-m", "vesselbench", *arguments)
     except ChildFailedError as failure:
         codes = [int(one.exitcode) for one in failure.failures.values()]
         killed = [code for code in codes if code < 0 and code != -signal.SIGTERM]  # else ended because of the first

@@ -159,6 +159,11 @@ class RunDir:
         return self.path / "report"
 
     @property
+    def sign_of_life(self) -> Path:
+        """Touched by the process that works on the run."""
+        return self.path / ".alive"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
-import psutil
 import pytest
+
+from tests.distributed.faults import end_with_stacks
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -37,15 +36,3 @@ def command(tmp_path) -> Command:
             return subprocess.CompletedProcess(words, code, out.read(), err.read())
 
     return run
-
-
-def end_with_stacks(pid: int) -> None:
-    """SIGABRT makes Python's fault handler print every thread; then nothing of the job is left running."""
-    parent = psutil.Process(pid)
-    family = [*parent.children(recursive=True), parent]
-    for process in family:
-        process.send_signal(signal.SIGABRT)
-    time.sleep(3)
-    for process in family:
-        if process.is_running():
-            process.kill()

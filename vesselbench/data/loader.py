@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -19,6 +20,7 @@ from vesselbench.data.cache import MaskCache
 from vesselbench.data.memory import MEMORY, ExampleSource
 from vesselbench.distributed import local_world
 from vesselbench.errors import UserError
+from vesselbench.jobs import STOP_SIGNALS
 from vesselbench.types import Batch, Example, Sample
 
 Collate = Callable[[list[Example]], dict[str, Any]]
@@ -64,7 +66,7 @@ def train_batches(
     by_image: bool = False,
     cache: MaskCache | None = None,
     steps: int | None = None,
-) -> Iterator[tuple[int, list[Batch]]]:
+) -> Generator[tuple[int, list[Batch]], None, None]:
     """An iterator of (step, micro-batches of this rank) for the optimizer steps start+1 .. `steps` (``train.steps``).
 
     Every sample comes once per epoch; epochs follow each other without a gap, so a batch may hold the end of one and
@@ -87,13 +89,16 @@ def train_batches(
         batch_size=None,
         sampler=range(start * count, last * count),
         num_workers=train.workers,
+        worker_init_fn=_leave_signals_to_the_parent,
         # The workers' seeds come from here; without it the loader would draw from, and move, the global generator.
         generator=torch.Generator().manual_seed(seed_of(train.seed, rank)),
     )
     return _by_step(loader, range(start + 1, last + 1), count)
 
 
-def _by_step(loader: DataLoader[Batch | UserError], steps: range, count: int) -> Iterator[tuple[int, list[Batch]]]:
+def _by_step(
+    loader: DataLoader[Batch | UserError], steps: range, count: int
+) -> Generator[tuple[int, list[Batch]], None, None]:
     batches = iter(loader)
     try:
         for step in steps:
@@ -174,6 +179,17 @@ def sample_rng(seed: int, epoch: int, sample_id: str) -> np.random.Generator:
 def seed_of(*words: int) -> int:
     """A seed of 64 bits that follows from all of `words` (whole numbers, none negative)."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """In a loader process: a request to stop that is sent to all processes must not take the data from the training.
+
+    (It ends when the training has ended, or is gone.)
+    """
+    del worker
+    for name in STOP_SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _checked(batch: Batch | UserError) -> Batch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -147,7 +147,9 @@ class Engine:
         """The type of weights and inputs."""
         return weight_type(self.arithmetic)
 
-    def train_batches(self, samples: Sequence[Sample], start: int = 0) -> Iterator[tuple[int, list[Batch]]]:
+    def train_batches(
+        self, samples: Sequence[Sample], start: int = 0
+    ) -> Generator[tuple[int, list[Batch]], None, None]:
         """See `data.loader.train_batches`: those of this rank, of the steps after `start`."""
         return self.feed.batches(samples, distributed.rank(), distributed.world(), start, self.budget.most_steps)
 

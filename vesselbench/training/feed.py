@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Feed:
 
     def batches(
         self, samples: Sequence[Sample], rank: int, world: int, start: int = 0, steps: int | None = None
-    ) -> Iterator[tuple[int, list[Batch]]]:
+    ) -> Generator[tuple[int, list[Batch]], None, None]:
         """See `train_batches`."""
         return train_batches(
             samples, self.collate, self.train, rank, world, start, by_image=self.by_image, cache=self.cache, steps=steps

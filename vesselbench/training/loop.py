@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,13 @@ from pathlib import Path
 import torch
 
 from vesselbench import distributed
+from vesselbench.alive import signs_of_life
 from vesselbench.config import Recipe, TrainConfig
 from vesselbench.data.cache import open_cache
 from vesselbench.data.dataset import Dataset
 from vesselbench.evaluation.evaluate import Evaluation, evaluate
 from vesselbench.evaluation.predict import load_predictor
+from vesselbench.jobs import StoppedError
 from vesselbench.plugins import Catalogue
 from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.training.budget import Budget
@@ -41,6 +44,7 @@ from vesselbench.training.record import (
 from vesselbench.training.resuming import dataset_of, go_on, reopen_run
 from vesselbench.training.schedule import due
 from vesselbench.training.state import States
+from vesselbench.training.stop import Stop
 from vesselbench.training.trackers import Trackers
 from vesselbench.types import Batch, Sample
 from vesselbench.watch import Silent, Watch
@@ -54,18 +58,26 @@ def train(
     With `resumed`, a run that did not finish, the training goes on in its folder from its newest sound checkpoint.
     Returns the run on rank 0, None on the others. A failure is recorded in run.json before it is raised.
     """
+    with Stop() as stop:
+        return _train(recipe, catalogue, runs, watch, resumed, stop)
+
+
+def _train(
+    recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch, resumed: RunDir | None, stop: Stop
+) -> RunDir | None:
     device = prepare_process(recipe.train)
     first = distributed.rank() == 0
     watch = watch if first else Silent()
     dataset = distributed.on_first(partial(dataset_of, recipe, catalogue, resumed))
     budget = Budget.of(recipe, catalogue, dataset.of("train"))
     run = open_run(recipe, budget, dataset, catalogue, runs) if resumed is None else reopen_run(resumed)
-    with failures_recorded(run):
-        train_steps(recipe, budget, catalogue, dataset, run, device, watch, resumed is not None)
+    with failures_recorded(run), signs_of_life(run if first else None):
+        train_steps(recipe, budget, catalogue, dataset, run, device, watch, stop, resumed is not None)
+        stop.at_once()
     distributed.disconnect()  # not after an error: that would end the others before this rank has said why
     if not first:
         return None
-    with failures_recorded(run):
+    with failures_recorded(run), signs_of_life(run):
         finish(run, recipe, catalogue, dataset, watch)
     return run
 
@@ -78,6 +90,7 @@ def train_steps(
     run: RunDir,
     device: torch.device,
     watch: Watch,
+    stop: Stop,
     resumed: bool = False,
 ) -> None:
     """All optimizer steps that are left, with validations and checkpoints in between."""
@@ -91,7 +104,7 @@ def train_steps(
         catalogue,
         set_name="val",
         fingerprint=dataset.split.fingerprint,
-        progress=partial(watch.progress, "validate"),
+        progress=partial(_validated, watch, stop),
         cache=open_cache(recipe.data),
     )
     validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
@@ -100,13 +113,15 @@ def train_steps(
     states.register("budget", budget)
     states.register("clock", engine.clock)
     states.register("optimizer", engine.optimizer_state())
-    states.register("random", RandomState(device), per_rank=True)
+    states.register("random", random := RandomState(device), per_rank=True)
     checkpoints = Checkpoints(run, recipe, catalogue, engine, states, progress)
     if resumed:
         go_on(run, checkpoints, watch)
     engine.clock.set_aside("start")
     with Trackers(recipe.trackers, run.path, catalogue, distributed.rank() == 0) as trackers:
-        work = Work(recipe.train, run, engine, Gauges(device), validate, progress, checkpoints, trackers, watch)
+        work = Work(
+            recipe.train, run, engine, Gauges(device), validate, progress, random, checkpoints, trackers, watch, stop
+        )
         work.go(dataset.of("train"))
     engine.close()
 
@@ -121,24 +136,40 @@ class Work:
     gauges: Gauges
     validate: Callable[[], Evaluation]
     progress: Progress
+    random: RandomState
     checkpoints: Checkpoints
     trackers: Trackers
     watch: Watch
+    stop: Stop
 
     def go(self, samples: Sequence[Sample]) -> None:
-        """From the step that is done already to the end of the budget."""
-        done, clock, budget = self.progress.step, self.engine.clock, self.engine.budget
-        if done:
-            self.look(done)  # the run may have ended between a step and its validation
-        if not (done and budget.is_used(done)):
-            for step, batches in self.engine.train_batches(samples, done):
-                clock.lap("data")
-                self.step(step, batches)
-                self.look(step)
-                if budget.is_used(step):
-                    break
+        """From the step that is done already to the end of the budget; asked to stop, it saves and raises."""
+        clock = self.engine.clock
+        self.stop.at_a_step()
+        try:
+            self._go(samples)
+        except StoppedError:
+            if self.progress.step:  # before the first step there is nothing to save
+                self.watch.line(self.checkpoints.save(self.progress.step))
+            raise
         facts = clock.facts(self.settings.batch_size) | machine_facts(self.gauges, self.engine.device)
         self.checkpoints.record({"steps": self.progress.step} | facts)
+
+    def _go(self, samples: Sequence[Sample]) -> None:
+        done, budget = self.progress.step, self.engine.budget
+        if done:
+            self.look(done)  # the run may have ended between a step and its validation
+            if budget.is_used(done):
+                return
+        # closed in any case: the loader's processes do not hear SIGTERM, and waiting for them would not end
+        with closing(self.engine.train_batches(samples, done)) as steps:
+            for step, batches in steps:
+                self.engine.clock.lap("data")
+                self.step(step, batches)
+                self.stop.check()
+                self.look(step)
+                if budget.is_used(step):
+                    return
 
     def step(self, step: int, batches: Sequence[Batch]) -> None:
         """One optimizer step, and its line in the log when that is due."""
@@ -157,14 +188,24 @@ class Work:
         """What follows step `step`: a validation when it is due and not done yet, and a checkpoint when that is due."""
         clock, last = self.engine.clock, self.engine.budget.is_used(step)
         if (due(step, self.settings.validate_every) or last) and self.progress.validated_step < step:
-            result = self.validate()
+            before = self.random.state()
+            try:
+                result = self.validate()
+            except StoppedError:
+                self.random.restore(before)  # it will be done again, from its beginning
+                raise
             clock.set_aside("validation")
             log_validation(self.run, step, result, clock, self.trackers)
             self.trackers.scores = result.scores
             self.watch.line(self.checkpoints.offer_best(step, result.scores))
         if due(step, self.settings.save_every):
-            self.checkpoints.save(step)
+            self.watch.line(self.checkpoints.save(step))
         clock.set_aside("saving")
+
+
+def _validated(watch: Watch, stop: Stop, done: int, total: int) -> None:
+    watch.progress("validate", done, total)
+    stop.check()  # a validation may take long; the ranks make equally many steps of it
 
 
 def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, watch: Watch) -> Evaluation:

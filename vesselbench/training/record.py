@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import torch
 
 from vesselbench import distributed
+from vesselbench.alive import this_process
 from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset
 from vesselbench.declared import declare, declared_record
+from vesselbench.errors import UserError
 from vesselbench.evaluation.evaluate import Evaluation
-from vesselbench.jobs import RUN_FILE
+from vesselbench.jobs import RUN_FILE, StoppedError
 from vesselbench.model import count_parts
 from vesselbench.plugins import Catalogue
 from vesselbench.precision import arithmetic_lines
@@ -47,6 +49,7 @@ def _make_run(recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catal
     run.write_split(dataset.split)
     run.update(
         status="running",
+        process=this_process(),
         recipe=recipe.name,
         model=recipe.model["name"],
         command=command_line(),
@@ -158,6 +161,10 @@ def failures_recorded(run: RunDir) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if isinstance(error, StoppedError):
+            error.hint = f"vesselbench train {run.path} --resume"
+        status = "interrupted" if isinstance(error, StoppedError | KeyboardInterrupt) else "failed"
         if distributed.rank() == 0:
-            run.update(status="failed", reason=f"{type(error).__name__}: {error}"[:500])
+            with suppress(UserError):  # on a full disk the record stays "running", of a process that is gone
+                run.update(status=status, reason=f"{type(error).__name__}: {error}"[:500])
         raise

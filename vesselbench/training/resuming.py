@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselbench import distributed
+from vesselbench.alive import claim
 from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset, load_dataset
 from vesselbench.plugins import Catalogue
@@ -30,8 +31,8 @@ def dataset_of(recipe: Recipe, catalogue: Catalogue, resumed: RunDir | None) -> 
 
 
 def reopen_run(run: RunDir) -> RunDir:
-    """The run, marked as running again."""
-    distributed.on_first(partial(run.update, status="running", reason=None))
+    """The run, now this process's; UserError when another process works on it."""
+    distributed.on_first(partial(claim, run))
     return run
 
 
