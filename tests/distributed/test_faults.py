@@ -33,6 +33,7 @@ class Fault:
     code: int
     status: str
     said: str = ""
+    workers: int = 1
 
 
 def lines(count: int, run: Path) -> bool:
@@ -64,7 +65,7 @@ FAULTS = [
     Fault("killed between two steps", partial(lines, 7), kill, -signal.SIGKILL, "running"),
     Fault("killed while it saves", partial(saving, 8), kill, -signal.SIGKILL, "running"),
     Fault("SIGTERM", partial(lines, 5), partial(send, signal.SIGTERM), STOPPED, "interrupted", "go on with: "),
-    Fault("a full disk", partial(lines, 5), fill_the_disk, 2, "failed", "error: cannot write"),
+    Fault("a full disk", partial(lines, 5), fill_the_disk, 2, "failed", "error: cannot write", workers=0),
 ]
 
 
@@ -77,7 +78,7 @@ def whole(tmp_path_factory, catalogue, device) -> Path:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_nothing_is_lost_on_one_process(fault, whole, tmp_path, catalogue, device):
-    job = start(tmp_path, "unet", *RECIPE, "train.zero_stage=3", "train.workers=1")
+    job = start(tmp_path, "unet", *RECIPE, "train.zero_stage=3", f"train.workers={fault.workers}")
     run = job.run
     job.wait(partial(fault.moment, run))
     fault.strike(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from vesselbench.config import TrainConfig
 from vesselbench.data.augment import augment
@@ -90,6 +90,7 @@ def train_batches(
         sampler=range(start * count, last * count),
         num_workers=train.workers,
         worker_init_fn=_leave_signals_to_the_parent,
+        timeout=60 * train.timeout_minutes if train.workers else 0,
         # The workers' seeds come from here; without it the loader would draw from, and move, the global generator.
         generator=torch.Generator().manual_seed(seed_of(train.seed, rank)),
     )
@@ -141,7 +142,7 @@ class MicroBatches(Dataset["Batch | UserError"]):
             with torch.random.fork_rng(devices=[]):
                 # Not torch.manual_seed: that would seed the GPUs' generators as well.
                 torch.default_generator.manual_seed(seed_of(self.train.seed, first))
-                return make_batch(examples, self.collate)
+                return _shared(make_batch(examples, self.collate))
         except UserError as error:
             return error
 
@@ -179,6 +180,31 @@ def sample_rng(seed: int, epoch: int, sample_id: str) -> np.random.Generator:
 def seed_of(*words: int) -> int:
     """A seed of 64 bits that follows from all of `words` (whole numbers, none negative)."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
+
+
+def _shared(batch: Batch) -> Batch:
+    """In a loader process: the batch, its tensors in shared memory already; UserError when there is no room.
+
+    (Later, in the thread that sends it, the same failure would lose the batch, and the training would wait for it.)
+    """
+    if get_worker_info() is None:
+        return batch
+    parts: list[Any] = [batch.inputs]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, torch.Tensor):
+            try:
+                part.share_memory_()  # type: ignore[no-untyped-call]
+            except RuntimeError as error:
+                raise UserError(
+                    f"no room for a batch in shared memory (/dev/shm): {error}",
+                    "set train.workers=0, or give more of it (docker run --shm-size)",
+                ) from None
+        elif isinstance(part, Mapping):
+            parts.extend(part.values())
+        elif isinstance(part, list | tuple):
+            parts.extend(part)
+    return batch
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

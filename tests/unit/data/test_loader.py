@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -322,3 +323,14 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
         return decode(mask, size, where)
 
     monkeypatch.setattr(caching, "decode", only_empty)
+
+
+def test_a_batch_without_room_in_shared_memory_is_an_error_and_not_a_wait_for_ever(samples: list[Sample]) -> None:
+    config = TrainConfig(steps=2, batch_size=4, workers=1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # inherited by the loader's process
+    try:
+        with pytest.raises(UserError, match="no room for a batch in shared memory"):
+            list(train_batches(samples, collate, config, 0, 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
