@@ -91,8 +91,12 @@ def compare(
         float | None, typer.Option("--margin", min=0, help="Margin after the fact; it will be said.")
     ] = None,
     no_train: Annotated[bool, typer.Option("--no-train", help="Refuse to train what has no run yet.")] = False,
-    fail_if_worse: Annotated[bool, typer.Option(help="Exit 3 if the first is worse than another.")] = False,
-    fail_unless_better: Annotated[bool, typer.Option(help="Exit 3 unless the first is better than all.")] = False,
+    fail_if_worse: Annotated[
+        bool, typer.Option("--fail-if-worse", help="Exit 3 if the first is worse than another.")
+    ] = False,
+    fail_unless_better: Annotated[
+        bool, typer.Option("--fail-unless-better", help="Exit 3 unless the first is better than all.")
+    ] = False,
     pseudonymise: Hidden = False,
     as_json: AsJson = False,
 ) -> None:

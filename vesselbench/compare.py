@@ -119,14 +119,14 @@ def _unit(groups: Sequence[str], ids: Sequence[str]) -> str:
 def _several(contenders: Sequence[Contender], groups: Sequence[str]) -> Several | None:
     """Friedman's test and the ranks over the images on which all have a value; None when there are none."""
     primary = contenders[0].primary
-    columns = zip(*(contender.values(primary) for contender in contenders), strict=True)
-    kept = [(of_image, group) for of_image, group in zip(columns, groups, strict=True) if None not in of_image]
-    if not kept:
+    rows = [contender.values(primary) for contender in contenders]
+    complete = [number for number in range(len(groups)) if all(row[number] is not None for row in rows)]
+    if not complete:
         return None
-    values = [[value or 0.0 for value in row] for row in zip(*(of_image for of_image, _ in kept), strict=True)]
-    names = [group for _, group in kept]
+    values = [[value for number in complete if (value := row[number]) is not None] for row in rows]
+    names = [groups[number] for number in complete]
     better = contenders[0].directions[primary]
-    return Several(friedman(values, names), bootstrap_ranks(values, names, better, RESAMPLES, SEED), len(kept))
+    return Several(friedman(values, names), bootstrap_ranks(values, names, better, RESAMPLES, SEED), len(complete))
 
 
 def _scorings(runs: Sequence[ScoredRun]) -> Scorings:

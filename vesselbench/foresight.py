@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vesselbench.compare import compare
 from vesselbench.declared import counted
+from vesselbench.errors import UserError
 from vesselbench.rundir import RunDir
 from vesselbench.statistics.power import POWER, minimum_detectable
 
@@ -14,11 +15,12 @@ def foresee(runs: Sequence[RunDir]) -> list[str]:
     """A line for every two contenders: the minimum detectable difference of their test set, from the validation set.
 
     The spread of their differences is the validation set's; the number of groups is scaled by the numbers of images.
-    Raises UserError, before the test set is scored, for all runs that `compare` refuses.
+    Where the validation sets cannot be compared (another version's scores, say) the line says why.
     """
-    if not all((run.evaluation("val") / "summary.json").is_file() for run in runs):
-        return ["a run has no scores of its validation set: what the test set can tell apart is not foretold"]
-    comparison = compare(runs, "val")
+    try:
+        comparison = compare(runs, "val")
+    except UserError as error:
+        return [f"what the test set can tell apart is not foretold: {error.message}"]
     sizes = {name: len(ids) for name, ids in comparison.runs[0].split.sets.items()}
     groups = len(set(comparison.groups))
     planned = max(2, round(groups * sizes["test"] / sizes["val"]))

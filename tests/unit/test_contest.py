@@ -134,4 +134,5 @@ def test_several_seeds_are_trained_used_again_and_foretold_before_the_test_set_i
 
 def test_without_validation_scores_nothing_is_foretold(write_run):
     (line,) = foresee([write_run("a", values(0.8)), write_run("b", values(0.7))])
-    assert "no scores of its validation set" in line
+    assert line.startswith("what the test set can tell apart is not foretold: ")
+    assert "has no scores of its val set" in line

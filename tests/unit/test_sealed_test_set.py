@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict
 
 import pytest
+from typer.testing import CliRunner
 
+from vesselbench.cli import app
 from vesselbench.compare import compare
 from vesselbench.config import DataConfig
 from vesselbench.data.dataset import load_dataset
@@ -104,3 +106,17 @@ def test_the_test_set_stays_the_same_when_only_the_rest_of_the_split_changes(cat
     assert again.test_set == test_set
     other = {**DATA, "options": {**DATA["options"], "seed": 12}}
     assert load_dataset(DataConfig(**other), catalogue).test_set != test_set
+
+
+def test_the_command_lists_the_scorings_and_exits_with_one_when_the_chain_is_broken(run, catalogue, test_set):
+    words = ["data", "ledger", "unet", *(f"data.options.{key}={value}" for key, value in DATA["options"].items())]
+    for _ in range(2):
+        score_run(run, "test", catalogue, Silent(), again=True)
+    whole = CliRunner().invoke(app, [*words, "--json"])
+    assert whole.exit_code == 0
+    assert [entry["scoring"]["recipe"] for entry in json.loads(whole.stdout)["entries"]] == ["unet", "unet"]
+    path = ledger_file(test_set)
+    path.write_text(path.read_text().splitlines()[1] + "\n")
+    broken = CliRunner().invoke(app, words)
+    assert broken.exit_code == 1
+    assert "broken: line 1 does not follow the line before it" in broken.stderr
