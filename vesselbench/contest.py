@@ -61,12 +61,14 @@ def hold_contest(
         _say_stand_ins(name, wanted, catalogue, watch)
     train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
     from vesselbench.foresight import foresee
+    from vesselbench.likeness import refuse_unlike_trainings
 
     found: list[RunDir] = []
     for name in names:
         seeds = [obtain_run(name, one, settings.runs, catalogue, train, watch) for one in _each_seed(wanted, settings)]
         _refuse_unlike_seeds(name, seeds, catalogue)
         found.extend(seeds)
+    refuse_unlike_trainings(found)
     for line in foresee(found):
         watch.line(line)
     for run in found:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vesselbench.contender import Contender
+from vesselbench.declared import Declared, read_declared
 from vesselbench.errors import UserError
+from vesselbench.rundir import RunDir
 from vesselbench.scored import ScoredRun
-from vesselbench.types import SET_NAMES, ScoreRow
+from vesselbench.types import SET_NAMES, ScoreRow, Split
 
 AGAIN = "train and evaluate both on the same data and split (data.split.file takes the split.json of the other run)"
 
@@ -19,24 +21,46 @@ def refuse_unlike(runs: Sequence[ScoredRun]) -> None:
     A shared fingerprint says that the samples are the same ones; the sets are compared as well, because the same
     samples can be dealt out differently, and one run's test image would be another's training image.
     """
+    refuse_unlike_trainings([run.run for run in runs])
     first = runs[0]
-    for index, run in enumerate(runs):
-        for other in runs[:index]:
-            if run.run.path.resolve() == other.run.path.resolve():
-                raise UserError(f"{run.run.path} is given twice", "name two different runs")
     for other in runs[1:]:
         for what, hint in _differences(first, other):
-            raise UserError(f"{first.run.path} and {other.run.path} cannot be compared: {what}", hint)
+            raise _refusal(first.run, other.run, what, hint)
+
+
+def refuse_unlike_trainings(runs: Sequence[RunDir]) -> None:
+    """The part of `refuse_unlike` that needs no scores, so that no test set is scored for a comparison that is refused.
+
+    Refused are a run given twice, other data or sets, another plan than the first run's.
+    """
+    for index, run in enumerate(runs):
+        if run.path.resolve() in [other.path.resolve() for other in runs[:index]]:
+            raise UserError(f"{run.path} is given twice", "name two different runs")
+    splits = [run.split() for run in runs]
+    plans = [read_declared(run.record(), run.record_file) for run in runs]
+    for run, split, plan in list(zip(runs, splits, plans, strict=True))[1:]:
+        for what, hint in [*_unlike_splits(splits[0], split), *_unlike_plans(plans[0], plan)]:
+            raise _refusal(runs[0], run, what, hint)
+
+
+def _refusal(a: RunDir, b: RunDir, what: str, hint: str) -> UserError:
+    return UserError(f"{a.path} and {b.path} cannot be compared: {what}", hint)
+
+
+def _unlike_splits(a: Split, b: Split) -> list[tuple[str, str]]:
+    found = []
+    if a.fingerprint != b.fingerprint:
+        found.append((f"their data differ ({a.fingerprint[:12]} and {b.fingerprint[:12]})", AGAIN))
+    for name in SET_NAMES:
+        ours, theirs = set(a.sets.get(name, ())), set(b.sets.get(name, ()))
+        if ours != theirs:
+            found.append((f"their {name} sets differ: {_only(ours, theirs)}", AGAIN))
+    return found
 
 
 def _differences(a: ScoredRun, b: ScoredRun) -> list[tuple[str, str]]:
+    """What differs in the scores."""
     found = []
-    if a.split.fingerprint != b.split.fingerprint:
-        found.append((f"their data differ ({a.split.fingerprint[:12]} and {b.split.fingerprint[:12]})", AGAIN))
-    for name in SET_NAMES:
-        ours, theirs = set(a.split.sets.get(name, ())), set(b.split.sets.get(name, ()))
-        if ours != theirs:
-            found.append((f"their {name} sets differ: {_only(ours, theirs)}", AGAIN))
     mine = {row.id: (row.group, row.target) for row in a.scores.rows}
     for row in b.scores.rows:
         if row.id in mine and mine[row.id] != (row.group, row.target):
@@ -50,20 +74,20 @@ def _differences(a: ScoredRun, b: ScoredRun) -> list[tuple[str, str]]:
         found.append((f"the options of their metrics differ: {unlike}", "set evaluation.options alike"))
     if a.primary != b.primary:
         found.append((f"their primary metrics differ: {a.primary} and {b.primary}", "set evaluation.primary alike"))
-    found.extend(_unlike_plans(a, b))
     if a.observer2 is not None and b.observer2 is not None and _by_id(a.observer2) != _by_id(b.observer2):
         found.append(("the second observer's scores differ", again))
     return found
 
 
-def _unlike_plans(a: ScoredRun, b: ScoredRun) -> list[tuple[str, str]]:
+def _unlike_plans(a: Declared | None, b: Declared | None) -> list[tuple[str, str]]:
     """What two runs declared before their test set was scored, where it is not the same."""
-    if a.declared is None or b.declared is None:
+    if a is None or b is None:
         return []
     pairs = (
-        ("margins of equivalence", a.declared.margin, b.declared.margin, "evaluation.margin"),
-        ("families of secondary metrics", a.declared.family, b.declared.family, "evaluation.family"),
-        ("units", a.declared.unit, b.declared.unit, "data.unit"),
+        ("primary metrics", a.primary, b.primary, "evaluation.primary"),
+        ("margins of equivalence", a.margin, b.margin, "evaluation.margin"),
+        ("families of secondary metrics", a.family, b.family, "evaluation.family"),
+        ("units", a.unit, b.unit, "data.unit"),
     )
     return [
         (f"their declared {what} differ: {mine} and {theirs}", f"train both with the same {key}")

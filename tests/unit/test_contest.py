@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import typer
 
@@ -130,6 +132,16 @@ def test_several_seeds_are_trained_used_again_and_foretold_before_the_test_set_i
     recipe.config.write_text(changed)
     with pytest.raises(UserError, match=r"two seeds of .*one.yaml', differ in train.lr"):
         hold_contest(names, wanted, settings, catalogue, Silent())
+
+
+def test_runs_that_cannot_be_compared_are_refused_before_any_test_set_is_scored(write_run, catalogue, tmp_path):
+    a, b = write_run("a", values(0.8)), write_run("b", values(0.7), train=("t1",))
+    shutil.rmtree(a.evaluation("test"))
+    with pytest.raises(UserError, match="their train sets differ"):
+        hold_contest([str(a.path), str(b.path)], Wanted(), Settings(tmp_path / "runs"), catalogue, Silent())
+    with pytest.raises(UserError, match="given twice"):
+        hold_contest([str(a.path)] * 2, Wanted(), Settings(tmp_path / "runs"), catalogue, Silent())
+    assert not a.evaluation("test").exists()
 
 
 def test_without_validation_scores_nothing_is_foretold(write_run):
