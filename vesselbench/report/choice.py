@@ -6,14 +6,20 @@ from dataclasses import dataclass
 
 from vesselbench.compare import Comparison
 
+MOST = 12
+"""Images in a gallery, at most."""
+
 
 @dataclass(frozen=True)
 class Choice:
-    """`index` into the comparison's images; `mean` is the primary metric's mean over the runs."""
+    """`index` into the comparison's images; `mean` and `apart`: the primary metric's mean over the runs, and the gap
+    between its highest and lowest value. `title`: best, median or worst by the mean, or empty.
+    """
 
     title: str
     index: int
     mean: float
+    apart: float
 
 
 @dataclass(frozen=True)
@@ -24,35 +30,26 @@ class Choices:
     unranked: int
 
 
-def choose_images(comparison: Comparison) -> Choices:
-    """Best, median and worst image by the primary metric's mean over the runs, and the one they disagree on most.
+def choose_images(comparison: Comparison, most: int = MOST) -> Choices:
+    """The images on which the runs disagree most, with the best, median and worst by the mean over the runs among
+    them; the largest disagreement first. Of a single run the worst come first.
 
-    An image is shown once, under the first of these titles it earns. Equal means rank in the order of the ids, so
-    the choice does not depend on the order of the rows.
+    Equal values rank in the order of the ids, so the choice does not depend on the order of the rows.
     """
     values = [run.values(comparison.primary) for run in comparison.runs]
     means: dict[int, float] = {}
-    spread: dict[int, float] = {}
+    apart: dict[int, float] = {}
     for index in range(len(comparison.images)):
         known = [value for column in values if (value := column[index]) is not None]
         if len(known) == len(values):
             means[index] = sum(known) / len(known)
-            spread[index] = max(known) - min(known)
+            apart[index] = max(known) - min(known)
     sign = -1.0 if comparison.directions[comparison.primary] == "higher" else 1.0
     ranking = sorted(means, key=lambda index: (sign * means[index], comparison.images[index]))
     if not ranking:
         return Choices((), len(comparison.images))
-    wanted = [
-        ("best", ranking[0]),
-        ("worst", ranking[-1]),
-        ("median", ranking[len(ranking) // 2]),
-    ]
-    if len(values) > 1:
-        apart = max(ranking, key=lambda index: (spread[index], comparison.images[index]))
-        wanted.append(("largest difference between the runs", apart))
-    chosen: dict[int, Choice] = {}
-    for title, index in wanted:
-        chosen.setdefault(index, Choice(title, index, means[index]))
-    order = ("best", "median", "worst", "largest difference between the runs")
-    listed = sorted(chosen.values(), key=lambda choice: order.index(choice.title))
+    titles = {ranking[len(ranking) // 2]: "median", ranking[-1]: "worst", ranking[0]: "best"}
+    order = sorted(means, key=lambda index: (-apart[index], -sign * means[index], comparison.images[index]))
+    kept = [*titles, *(index for index in order if index not in titles)][: max(most, len(titles))]
+    listed = [Choice(titles.get(index, ""), index, means[index], apart[index]) for index in order if index in kept]
     return Choices(tuple(listed), len(comparison.images) - len(means))

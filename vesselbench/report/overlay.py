@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from vesselbench.types import BoolMask, Example
 
@@ -22,6 +25,17 @@ DIMMED = 0.5
 """Lightness of the grey image under the colours."""
 SIDE = 480
 """Longest side of a picture in pixels."""
+MARK = 11
+"""Reach of a mark in pixels of the page."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A ring or a square around `place` (row, column), in pixels of the picture before it is resized."""
+
+    place: tuple[float, float]
+    shape: Literal["ring", "square"]
+    colour: tuple[int, int, int]
 
 
 def plain_tile(example: Example) -> Rgb:
@@ -67,25 +81,52 @@ def count_pixels(example: Example, predicted: BoolMask) -> tuple[int, int, int]:
     return tuple(int((part & counted).sum()) for part in parts)  # type: ignore[return-value]
 
 
-def encode(picture: Rgb) -> bytes:
+def encode(picture: Rgb, marks: Sequence[Mark] = ()) -> bytes:
     """PNG whose longer side is at most SIDE: larger ones averaged down, smaller ones repeated a whole number of times.
 
-    256 colours: on grey images with three flat colours nothing is lost that the eye could see, and the file is a
-    third as large.
+    `marks` are drawn at the size of the page: rings and squares, dark outside so that they stand out on any ground.
+    96 colours: on grey images with three flat colours nothing is lost that the eye could see, and the file is a third
+    as large.
     """
+    image = _page_sized(picture)
+    scale = image.width / picture.shape[1]
+    draw = ImageDraw.Draw(image)
+    for mark in marks:
+        _draw_mark(draw, mark, scale)
+    buffer = io.BytesIO()
+    image.quantize(colors=96, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        buffer, "PNG", optimize=True
+    )
+    return buffer.getvalue()
+
+
+def encode_photograph(picture: Rgb) -> bytes:
+    """A picture without flat colours as JPEG, at most SIDE long; a small one is enlarged a whole number of times."""
+    buffer = io.BytesIO()
+    _page_sized(picture).save(buffer, "JPEG", quality=82, optimize=True)
+    return buffer.getvalue()
+
+
+def _page_sized(picture: Rgb) -> Image.Image:
     height, width = picture.shape[:2]
     longest = max(height, width)
     image = Image.fromarray(picture)
     if longest > SIDE:
         new = (max(1, round(width * SIDE / longest)), max(1, round(height * SIDE / longest)))
-        image = image.resize(new, Image.Resampling.BOX)
-    elif SIDE // longest > 1:
-        image = image.resize((width * (SIDE // longest), height * (SIDE // longest)), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    image.quantize(colors=256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        buffer, "PNG", optimize=True
-    )
-    return buffer.getvalue()
+        return image.resize(new, Image.Resampling.BOX)
+    if SIDE // longest > 1:
+        return image.resize((width * (SIDE // longest), height * (SIDE // longest)), Image.Resampling.NEAREST)
+    return image
+
+
+def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, scale: float) -> None:
+    row, column = (scale * (one + 0.5) for one in mark.place)
+    for width, colour, reach in ((5, (0, 0, 0), MARK + 1), (2, mark.colour, MARK)):
+        box = (column - reach, row - reach, column + reach, row + reach)
+        if mark.shape == "ring":
+            draw.ellipse(box, outline=colour, width=width)
+        else:
+            draw.rectangle(box, outline=colour, width=width)
 
 
 def _reference(example: Example) -> BoolMask:

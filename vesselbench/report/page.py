@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -16,16 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&])")
 MEDIA = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 """First bytes of a file -> its type."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One plot by name, drawn once for each theme: PNG by theme name."""
-
-    name: str
-    pngs: dict[str, bytes]
-    alt: str
-    caption: str
 
 
 def templates() -> Environment:

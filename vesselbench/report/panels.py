@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from PIL import Image
 
 from vesselbench.compare import Comparison
 from vesselbench.config import DataConfig
@@ -14,38 +18,63 @@ from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import validate_options
 from vesselbench.report import words
-from vesselbench.report.choice import Choice, Choices
-from vesselbench.report.overlay import count_pixels, counted_reference, encode, plain_tile, reference_tile, verdict_tile
+from vesselbench.report.choice import MOST, Choice, Choices
+from vesselbench.report.crop import find_window
+from vesselbench.report.faults import find_faults
+from vesselbench.report.overlay import (
+    FALSE,
+    MISSED,
+    Mark,
+    count_pixels,
+    counted_reference,
+    encode,
+    encode_photograph,
+    plain_tile,
+    reference_tile,
+    verdict_tile,
+)
 from vesselbench.scored import ScoredRun
 from vesselbench.types import BoolMask, Example, MaskFile, Sample, SetName
+
+MOST_MARKS = 12
+"""Marks of one kind in one picture, the largest faults first; the caption counts all."""
+MOST_TILES = 130
+"""Pictures of a page, about: fewer images are shown when there are many runs, so that it stays small."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture: its file name below panels/, its PNG, and what stands under and for it."""
+    """One picture: its file name below panels/, its PNG or JPEG, and what stands under and for it."""
 
     file: str
-    png: bytes
+    picture: bytes
     title: str
     caption: str
     alt: str
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels, from the PNG's header (ISO/IEC 15948, chunk IHDR)."""
-        return int.from_bytes(self.png[16:20], "big"), int.from_bytes(self.png[20:24], "big")
+        """(width, height) in pixels."""
+        with Image.open(io.BytesIO(self.picture)) as opened:
+            return opened.size
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One image in all its pictures."""
+    """One image in all its pictures; `detail` are those of the part in which the runs go wrong most, of a large one."""
 
     title: str
     image: str
     group: str
     caption: str
     tiles: tuple[Tile, ...]
+    detail: tuple[Tile, ...]
     has_field: bool
+
+
+def most_images(runs: int) -> int:
+    """How many images a page of so many runs shows."""
+    return max(3, min(MOST, MOST_TILES // (2 * (2 + runs))))
 
 
 def read_data(comparison: Comparison, catalogue: Catalogue) -> dict[str, Sample]:
@@ -72,18 +101,43 @@ def read_data(comparison: Comparison, catalogue: Catalogue) -> dict[str, Sample]
 def make_panels(shown: Comparison, original: Comparison, choices: Choices, samples: dict[str, Sample]) -> list[Panel]:
     """A panel per chosen image; `original` carries the true ids under which predictions are stored."""
     panels = []
-    for choice in choices.chosen:
+    for number, choice in enumerate(choices.chosen, 1):
         example = load_example(samples[original.images[choice.index]])
-        panels.append(_panel(shown, original, choice, example))
+        predicted = [read_prediction(run.first, original.set_name, choice.index, example) for run in original.runs]
+        panels.append(_panel(shown, choice, example, predicted, f"{number:02d}"))
     return panels
 
 
-def _panel(shown: Comparison, original: Comparison, choice: Choice, example: Example) -> Panel:
-    image, stem = shown.images[choice.index], choice.title.split()[0]
+def _panel(shown: Comparison, choice: Choice, example: Example, predicted: Sequence[BoolMask], stem: str) -> Panel:
+    image = shown.images[choice.index]
     size = f"{example.size[1]} × {example.size[0]} pixels"
-    vessels = int(counted_reference(example).sum())
+    whole = _tiles(shown, choice, example, predicted, stem, size)
+    window = find_window([_wrong(example, mask) for mask in predicted], example.size)
+    detail: list[Tile] = []
+    if window is not None:
+        part = replace(
+            example,
+            image=example.image[window.slices],
+            mask=None if example.mask is None else example.mask[window.slices],
+            fov=None if example.fov is None else example.fov[window.slices],
+        )
+        where = f"rows {window.top}–{window.bottom}, columns {window.left}–{window.right}"
+        detail = _tiles(shown, choice, part, [mask[window.slices] for mask in predicted], f"{stem}-detail", where)
+    caption = f"mean {shown.primary} {words.score(choice.mean)}"
+    if len(shown.runs) > 1:
+        caption = f"the runs differ by {words.score(choice.apart)}, {caption}"
+    return Panel(
+        choice.title, image, shown.groups[choice.index], caption, tuple(whole), tuple(detail), example.fov is not None
+    )
+
+
+def _tiles(
+    shown: Comparison, choice: Choice, example: Example, predicted: Sequence[BoolMask], stem: str, size: str
+) -> list[Tile]:
+    """The image, its reference and every run, of the whole or of a part; faults are those of what is shown."""
+    image, vessels = shown.images[choice.index], int(counted_reference(example).sum())
     tiles = [
-        Tile(f"{stem}-image.png", encode(plain_tile(example)), "image", size, f"{image} as it is"),
+        Tile(f"{stem}-image.jpg", encode_photograph(plain_tile(example)), "image", size, f"{image} as it is, {size}"),
         Tile(
             f"{stem}-reference.png",
             encode(reference_tile(example)),
@@ -92,24 +146,32 @@ def _panel(shown: Comparison, original: Comparison, choice: Choice, example: Exa
             f"reference of {image}: {vessels} vessel pixels",
         ),
     ]
-    for number, (run, source) in enumerate(zip(shown.runs, original.runs, strict=True), 1):
-        predicted = read_prediction(source.first, original.set_name, choice.index, example)
-        tiles.append(_run_tile(f"{stem}-run{number}.png", run, shown, choice, example, predicted))
-    mean = f"mean {shown.primary} {words.score(choice.mean)}"
-    return Panel(choice.title, image, shown.groups[choice.index], mean, tuple(tiles), example.fov is not None)
+    for number, (run, mask) in enumerate(zip(shown.runs, predicted, strict=True), 1):
+        tiles.append(_run_tile(f"{stem}-run{number}.png", run, shown, choice, example, mask))
+    return tiles
+
+
+def _wrong(example: Example, predicted: BoolMask) -> BoolMask:
+    """What counts and is wrong."""
+    wrong: BoolMask = predicted ^ example.mask if example.mask is not None else predicted
+    return wrong if example.fov is None else wrong & example.fov
 
 
 def _run_tile(
     file: str, run: Contender, shown: Comparison, choice: Choice, example: Example, predicted: BoolMask
 ) -> Tile:
     hit, false, missed = count_pixels(example, predicted)
+    reference = counted_reference(example)
+    faults = find_faults(predicted if example.fov is None else predicted & example.fov, reference)
+    marks = [Mark(fault.place, "ring", MISSED) for fault in faults.missed[:MOST_MARKS]]
+    marks += [Mark(fault.place, "square", FALSE) for fault in faults.bridges[:MOST_MARKS]]
     value = words.or_absent(run.values(shown.primary)[choice.index], words.score)
-    caption = f"{shown.primary} {value} · {hit:,} found, {false:,} false, {missed:,} missed"
+    caption = f"{shown.primary} {value} · {hit:,} found, {false:,} false, {missed:,} missed · {faults.said()}"
     alt = (
         f"{run.label} on {shown.images[choice.index]}: {shown.primary} {value}; {hit} true positive, "
-        f"{false} false positive and {missed} false negative pixels"
+        f"{false} false positive and {missed} false negative pixels; {faults.said()}"
     )
-    return Tile(file, encode(verdict_tile(example, predicted)), run.label, caption, alt)
+    return Tile(file, encode(verdict_tile(example, predicted), marks), run.label, caption, alt)
 
 
 def read_prediction(run: ScoredRun, set_name: SetName, index: int, example: Example) -> BoolMask:

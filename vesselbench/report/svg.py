@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 440, 320
 RUNS = 6
 """Colours of runs; they repeat after the sixth."""
 MARGIN = {"left": 52, "right": 14, "top": 14, "bottom": 44}
+KEY = 18
+"""Height of a row of the key."""
 CHARACTER = 6.3
 """Mean width of a character in the 12 px of a label."""
 
@@ -95,16 +97,32 @@ class Drawing:
     def dot(self, x: float, y: float, radius: float, kind: str, title: str = "") -> None:
         self._titled("circle", f'class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"', title)
 
-    def path(self, points: Sequence[tuple[float, float]], kind: str, closed: bool = False) -> None:
+    def path(
+        self, points: Sequence[tuple[float, float]], kind: str, closed: bool = False, opacity: float = 1.0
+    ) -> None:
         """A line through the points; fewer than two draw nothing."""
         if len(points) > 1:
             steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-            self.parts.append(f'<path class="{kind}" d="M{steps}{"Z" if closed else ""}"/>')
+            faint = "" if opacity == 1 else f' opacity="{opacity:g}"'
+            self.parts.append(f'<path class="{kind}"{faint} d="M{steps}{"Z" if closed else ""}"/>')
 
     def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "start", turn: float = 0) -> None:
         turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
         attributes = f'class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}'
         self.parts.append(f"<text {attributes}>{escape(words)}</text>")
+
+    def key(self, labels: Sequence[tuple[int, str]], left: float) -> int:
+        """Dots in the colours of runs with their names, in rows from the top; returns the number of rows."""
+        at, row = left, 0
+        for place, label in labels:
+            name = shortened(label, 26)
+            width = 22 + CHARACTER * len(name)
+            if at > left and at + width > self.width:
+                at, row = left, row + 1
+            self.dot(at + 4, 10 + KEY * row, 4, f"dot {colour(place)}")
+            self.text(at + 12, 14 + KEY * row, name)
+            at += width + 8
+        return row + 1 if labels else 0
 
     def _titled(self, tag: str, attributes: str, title: str) -> None:
         inner = f"<title>{escape(title)}</title>" if title else ""
@@ -146,11 +164,15 @@ class Axes:
         left: float = MARGIN["left"],
         right: float = MARGIN["right"],
         bottom: float = MARGIN["bottom"],
+        labels: Sequence[tuple[int, str]] = (),
     ) -> Axes:
-        """Axes over two ranges (low, high) in a picture of `size`, margins in pixels."""
+        """Axes over two ranges (low, high) in a picture of `size`, margins in pixels; above them a key that tells
+        which colour (the place of a run) is which of the `labels`."""
+        drawing = Drawing(*size)
+        rows = drawing.key(labels, left)
         x = Scale(*xs, left, size[0] - right, log_x)
-        y = Scale(*ys, size[1] - bottom, MARGIN["top"])
-        return cls(Drawing(*size), x, y)
+        y = Scale(*ys, size[1] - bottom, MARGIN["top"] + KEY * rows)
+        return cls(drawing, x, y)
 
     def frame(self, name_x: str, name_y: str, show: Callable[[float], str] = number) -> None:
         """Grid, numbers and the names of both axes; `show`: numbers of the horizontal one."""

@@ -10,7 +10,6 @@ from typing import Any
 from vesselbench.compare import Comparison
 from vesselbench.contender import Contender, mean_of, median_of
 from vesselbench.likeness import start_of
-from vesselbench.pairing import Pair, PairedMetric
 from vesselbench.report import words
 
 CASES = (
@@ -40,16 +39,17 @@ class Table:
 
 
 def score_table(comparison: Comparison) -> Table:
-    """Mean and median of every metric, a row per run; the best mean stands out. The second observer is the last row.
+    """Mean and median of every metric of whole images, a row per run; the best mean stands out. The second observer is
+    the last row.
 
     Where that one has not seen all images, the row says how many: its means are of these only.
     """
-    metrics = list(comparison.directions)
+    metrics = [metric for metric in comparison.directions if "@" not in metric]
     means = {metric: {run.label: mean_of(run.values(metric)) for run in comparison.runs} for metric in metrics}
     rows = []
     for run in comparison.runs:
         cells = [
-            _score_cell(run.values(metric), _is_best(means[metric], run.label, comparison.directions[metric]))
+            _score_cell(run.values(metric), is_best(means[metric], run.label, comparison.directions[metric]))
             for metric in metrics
         ]
         rows.append((Cell(run.label, f"threshold {run.scores.threshold:g}"), *cells))
@@ -68,48 +68,13 @@ def _score_cell(values: Sequence[float | None], best: bool) -> Cell:
     return Cell(words.or_absent(mean_of(values), words.score), f"median {median}{without}", best)
 
 
-def _is_best(means: Mapping[str, float | None], label: str, better: str) -> bool:
+def is_best(means: Mapping[str, float | None], label: str, better: str) -> bool:
     """Whether the mean reads as the best one; means that are printed alike are marked alike."""
     known = [mean for mean in means.values() if mean is not None]
     mean = means[label]
     if len(means) < 2 or mean is None:
         return False
     return words.score(mean) == words.score(max(known) if better == "higher" else min(known))
-
-
-def difference_table(pair: Pair, primary: str) -> Table:
-    """A minus B, a row per metric; the outcome is judged for the primary metric only."""
-    columns = (
-        "metric",
-        "mean difference",
-        "95 % interval",
-        "Wilcoxon p",
-        f"{pair.a} better / equal / worse",
-        "images / groups",
-        "outcome",
-    )
-    return Table(columns, tuple(_difference_row(pair, metric, primary) for metric in pair.metrics.values()))
-
-
-def _difference_row(pair: Pair, metric: PairedMetric, primary: str) -> tuple[Cell, ...]:
-    shift = f"Hodges–Lehmann {words.change(metric.hodges_lehmann)}" if metric.hodges_lehmann is not None else ""
-    left_out = f"{metric.left_out} left out" if metric.left_out else ""
-    test, leads = metric.test, metric.metric == primary
-    counts = f"{metric.tally.wins} / {metric.tally.ties} / {metric.tally.losses}"
-    said = (
-        f"{pair.a} is {metric.judgement}"
-        if metric.judgement in ("better", "worse")
-        else metric.judgement or words.ABSENT
-    )
-    return (
-        Cell(metric.metric, f"{metric.better} is better", leads),
-        Cell(words.or_absent(metric.difference, words.change), shift),
-        Cell(words.ABSENT, metric.interval.reason) if metric.interval.reason else Cell(words.bounds(metric.interval)),
-        Cell(words.ABSENT) if test is None else Cell(words.probability(test.p), test.note if leads else ""),
-        Cell(counts, left_out),
-        Cell(f"{metric.images} / {metric.groups}"),
-        Cell(said, "primary metric", True) if leads else Cell("not judged"),
-    )
 
 
 def case_table(comparison: Comparison) -> Table:

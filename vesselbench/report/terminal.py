@@ -40,9 +40,10 @@ def terminal_table(comparison: Comparison) -> Table:
         table.add_column(Text(f"second observer, {share}" if share else "second observer"), justify="right")
     for pair in pairs:
         table.add_column(Text(f"{pair.a} − {pair.b}"), justify="right", no_wrap=True)
-    for place, metric in enumerate(scores.columns[1:], 1):
+    for place, heading in enumerate(scores.columns[1:], 1):
         texts = [_score_text(row[place]) for row in scores.rows]
-        table.add_row(Text(metric), *texts, *(_difference_text(pair, list(pair.metrics)[place - 1]) for pair in pairs))
+        metric = heading.split()[0]
+        table.add_row(Text(heading), *texts, *(_difference_text(pair, metric) for pair in pairs))
     table.add_section()
     blanks = [""] * (comparison.observer2 is not None) + [""] * len(pairs)
     for name, values in _cost_lines(comparison.runs):

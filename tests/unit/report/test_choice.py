@@ -8,25 +8,35 @@ from vesselbench.report.choice import choose_images
 FIVE = {"a": 0.9, "b": 0.5, "c": 0.7, "d": 0.1, "e": 0.6}
 
 
+def shown_of(comparison, most):
+    return [(choice.title, comparison.images[choice.index]) for choice in choose_images(comparison, most).chosen]
+
+
 def shown(comparison):
-    return [(choice.title, comparison.images[choice.index]) for choice in choose_images(comparison).chosen]
+    return shown_of(comparison, 12)
 
 
-def test_best_median_and_worst_by_the_mean_over_the_runs(write_run):
-    other = {**FIVE, "c": 0.3}
+def test_the_largest_disagreement_comes_first_and_best_median_and_worst_are_among_them(write_run):
+    other = {**FIVE, "c": 0.3, "e": 0.5}
     comparison = compare([write_run("x", FIVE), write_run("y", other)])
-    assert shown(comparison) == [
-        ("best", "a"),
-        ("median", "b"),
-        ("worst", "d"),
-        ("largest difference between the runs", "c"),
-    ]
-    assert choose_images(comparison).chosen[0].mean == 0.9
+    assert shown(comparison) == [("", "c"), ("", "e"), ("worst", "d"), ("median", "b"), ("best", "a")]
+    choices = choose_images(comparison).chosen
+    assert [round(choice.apart, 6) for choice in choices] == [0.4, 0.1, 0, 0, 0]
+    assert choices[-1].mean == 0.9
 
 
-def test_where_lower_is_better_the_smallest_is_the_best(write_run):
-    comparison = compare([write_run("x", FIVE, better="lower")])
-    assert shown(comparison) == [("best", "d"), ("median", "e"), ("worst", "a")]
+def test_fewer_images_are_shown_than_there_are_but_never_without_the_three(write_run):
+    comparison = compare([write_run("x", FIVE), write_run("y", {**FIVE, "c": 0.3, "e": 0.5})])
+    names = [[image for _, image in shown_of(comparison, most)] for most in (1, 3, 4)]
+    assert names == [["d", "b", "a"], ["d", "b", "a"], ["c", "d", "b", "a"]]
+
+
+def test_of_one_run_the_worst_come_first_whichever_way_is_better(write_run):
+    assert shown(compare([write_run("x", FIVE)])) == [
+        ("worst", "d"), ("", "b"), ("median", "e"), ("", "c"), ("best", "a")
+    ]  # fmt: skip
+    lower = compare([write_run("x", FIVE, better="lower")])
+    assert [image for _, image in shown(lower)] == ["a", "c", "e", "b", "d"]
 
 
 def test_an_image_is_shown_once(write_run):

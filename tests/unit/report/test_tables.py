@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from vesselbench.compare import compare
-from vesselbench.report import comparison_record, tables, terminal_table, write_comparison
-from vesselbench.report.plots import plot_texts
+from vesselbench.report import comparison_record, score_tables, tables, terminal_table, write_comparison
+from vesselbench.report.drawings.scores import draw_scores
 
 TWO = {"x": {"dice": 0.9, "hd": 4.0}, "y": {"dice": 0.7, "hd": None}}
 GROUPS = {"x": "p1", "y": "p2"}
@@ -58,10 +58,10 @@ def test_a_second_observer_of_some_images_says_of_how_many(write_run):
     comparison = compare(runs)
     assert tables.score_table(comparison).rows[-1][0].note == "a person, 1 of 2 images"
     assert "1 of 2" in printed(comparison)
-    assert "second observer 0.770 (1 of 2 images)" in plot_texts(comparison, None)["scores"]
+    assert "second observer 0.770 (1 of 2 images)" in draw_scores(comparison).alt
     whole = compare([write_run(name, {"x": 0.9}, observer2={"x": 0.77}) for name in "cd"])
     assert "1 of 1" not in printed(whole)
-    assert plot_texts(whole, None)["scores"].endswith("second observer 0.770")
+    assert draw_scores(whole).alt.endswith("second observer 0.770")
 
 
 def test_differences_say_interval_p_counts_and_the_outcome_of_the_primary_metric_only(write_run):
@@ -70,12 +70,13 @@ def test_differences_say_interval_p_counts_and_the_outcome_of_the_primary_metric
         write_run("b", {"x": {"dice": 0.8, "hd": 4}, "y": {"dice": 0.6, "hd": 4}}, GROUPS),
     ]
     comparison = compare(runs)
-    table = tables.difference_table(comparison.pairs[0], "dice")
+    table = score_tables.judgement_table(comparison.pairs[0], ["dice", "hd"])
     rows = texts(table)
-    assert rows["dice"] == ["+0.100", "[+0.100, +0.100]", "0.5", "2 / 0 / 0", "2 / 2", "a is better"]
-    assert rows["hd"][1] == "–"
+    assert rows["dice ↑"][:2] == ["+0.100", "[+0.100, +0.100]"]
+    assert rows["dice ↑"][3] == "2 / 0 / 0"
+    assert rows["dice ↑"][-1] == "a is better"
+    assert rows["hd ↑"][1] == "–"
     assert table.rows[1][2].note == "all images belong to one group, so nothing says how groups differ"
-    assert rows["hd"][-1] == "not judged"
 
 
 def test_empty_masks_are_counted_by_case(write_run):

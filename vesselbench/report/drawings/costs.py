@@ -1,0 +1,98 @@
+"""What a score took: against training time, and against the size of the model and its speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vesselbench.comparison import Comparison
+from vesselbench.contender import Contender, mean_of
+from vesselbench.report import words
+from vesselbench.report.drawings.drawn import Drawn
+from vesselbench.report.svg import Axes, Drawing, colour, number, shortened, spread
+
+
+def seconds(value: float) -> str:
+    """A tick of a time axis."""
+    for limit, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if value >= limit:
+            return f"{value / limit:.3g} {unit}"
+    return f"{value:.3g} s"
+
+
+def draw_time_to_quality(comparison: Comparison) -> Drawn | None:
+    """Validation score of the primary metric against training time, a line per seed."""
+    metric = comparison.primary
+    courses = [
+        (place, [(v.train_seconds, score) for v in seed.validations if (score := v.means.get(metric)) is not None])
+        for place, run in enumerate(comparison.runs)
+        for seed in run.seeds
+    ]
+    points = [point for _, course in courses for point in course if point[0] > 0]
+    if not points:
+        return None
+    xs, ys = spread([x for x, _ in points], log=True), spread([y for _, y in points])
+    axes = Axes.between(xs, ys, log_x=True, labels=[*enumerate(run.label for run in comparison.runs)])
+    axes.frame("training time (logarithmic)", f"{metric} on the validation set", seconds)
+    drawing, said = axes.drawing, []
+    for place, course in courses:
+        at = [(axes.x(x), axes.y(y)) for x, y in course if x > 0]
+        drawing.path(at, f"line {colour(place)}")
+        label = comparison.runs[place].label
+        for (x, y), (time, score) in zip(at, [p for p in course if p[0] > 0], strict=True):
+            drawing.dot(
+                x, y, 3.6, f"ring {colour(place)}", f"{label}: {words.score(score)} after {words.duration(time)}"
+            )
+        if course:
+            said.append(f"{label} {words.score(course[-1][1])} after {words.duration(course[-1][0])}")
+    alt = f"Validation {metric} against training time; at the end: {'; '.join(said)}"
+    devices = {run.costs.device for run in comparison.runs}
+    unlike = "" if len(devices) == 1 else f" Unlike devices ({', '.join(sorted(devices))}): the times do not compare."
+    caption = (
+        f"Each validation during training, at its own best threshold; validations and saves are not counted.{unlike}"
+    )
+    return Drawn.of("time-to-quality", drawing, alt, caption)
+
+
+def draw_cost_quality(comparison: Comparison) -> list[Drawn]:
+    """Score of the compared set against parameters, and against training time: a dot per run."""
+    wanted: Sequence[
+        tuple[str, str, Callable[[Contender], float | None], Callable[[float], str], Callable[[float], str]]
+    ] = (
+        ("parameters", "parameters (logarithmic)", lambda c: float(c.costs.parameters_total), number, words.amount),
+        ("training-time", "training time (logarithmic)", lambda c: c.costs.train_seconds, seconds, words.duration),
+    )
+    drawn = [_draw_cost(comparison, *one) for one in wanted]
+    return [plot for plot in drawn if plot is not None]
+
+
+def _draw_cost(
+    comparison: Comparison,
+    name: str,
+    axis: str,
+    cost: Callable[[Contender], float | None],
+    tick: Callable[[float], str],
+    say: Callable[[float], str],
+) -> Drawn | None:
+    metric = comparison.primary
+    points = [
+        (place, x, y)
+        for place, run in enumerate(comparison.runs)
+        if (x := cost(run)) is not None and x > 0 and (y := mean_of(run.values(metric))) is not None
+    ]
+    if not points:
+        return None
+    axes = Axes.between(spread([x for _, x, _ in points], log=True), spread([y for _, _, y in points]), log_x=True)
+    axes.frame(axis, f"mean {metric} on the {comparison.set_name} set", tick)
+    for place, x, y in points:
+        _label(axes.drawing, axes, comparison.runs[place].label, place, x, y)
+    listed = "; ".join(f"{comparison.runs[p].label} {words.score(y)} for {say(x)}" for p, x, y in points)
+    alt = f"Mean {metric} against {axis.removesuffix(' (logarithmic)')}: {listed}"
+    better = "up" if comparison.directions[metric] == "higher" else "down"
+    return Drawn.of(f"cost-{name}", axes.drawing, alt, f"Better lies {better} and to the left.")
+
+
+def _label(drawing: Drawing, axes: Axes, label: str, place: int, x: float, y: float) -> None:
+    at, up = axes.x(x), axes.y(y)
+    drawing.dot(at, up, 6, f"dot {colour(place)}", label)
+    right = at < (axes.x.start + axes.x.end) / 2
+    drawing.text(at + (10 if right else -10), up + 4, shortened(label, 20), "halo", "start" if right else "end")

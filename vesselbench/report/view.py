@@ -1,0 +1,147 @@
+"""Everything that the page of a comparison prints, as values: the HTML and the Markdown template draw the same ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from vesselbench.comparison import Comparison
+from vesselbench.contender import mean_of
+from vesselbench.declared import counted, plural
+from vesselbench.pairing import RESAMPLES
+from vesselbench.report import overlay, score_tables, tables, words
+from vesselbench.report.choice import Choices
+from vesselbench.report.drawings.calibration import draw_calibration
+from vesselbench.report.drawings.costs import draw_cost_quality, draw_time_to_quality
+from vesselbench.report.drawings.drawn import Drawn
+from vesselbench.report.drawings.ladder import draw_ladder
+from vesselbench.report.drawings.scores import draw_against, draw_differences, draw_scores
+from vesselbench.report.drawings.widths import bins_of, draw_widths
+from vesselbench.report.faults import SHORTEST, SLACK
+from vesselbench.report.panels import MOST_MARKS, Panel
+from vesselbench.report.record_tables import command_lines, hash_table
+from vesselbench.report.svg import colour
+from vesselbench.verdict import leading_pair, verdict
+
+
+def plots_of(comparison: Comparison) -> dict[str, list[Drawn]]:
+    """Every plot by the section it stands in; one without data is left out."""
+    pair, ladder = leading_pair(comparison), comparison.ladder
+    compared = [] if pair is None else [draw_differences(comparison, pair), draw_against(comparison, pair)]
+    return {
+        "images": _drawn([draw_scores(comparison), *compared]),
+        "widths": draw_widths(comparison),
+        "calibration": _drawn([draw_calibration(comparison)]),
+        "ladder": _drawn([None if ladder is None else draw_ladder(comparison, ladder)]),
+        "costs": _drawn([draw_time_to_quality(comparison), *draw_cost_quality(comparison)]),
+    }
+
+
+def _drawn(plots: Sequence[Drawn | None]) -> list[Drawn]:
+    return [plot for plot in plots if plot is not None]
+
+
+def view_of(
+    comparison: Comparison, panels: list[Panel], choices: Choices, plots: dict[str, list[Drawn]], pseudonymised: bool
+) -> dict[str, Any]:
+    """What the two templates print; keys are their names."""
+    unlike, shared = tables.setting_tables(comparison)
+    groups = counted(len(set(comparison.groups)), comparison.unit)
+    return {
+        "title": title_of(comparison),
+        "comparison": comparison,
+        "verdict": verdict(comparison),
+        "heroes": _heroes(comparison, groups),
+        "leaks": list(dict.fromkeys(line for run in comparison.runs for line in run.record.get("leaks") or ())),
+        **_score_view(comparison),
+        "costs": tables.cost_table(comparison),
+        "parts": tables.part_table(comparison),
+        "origins": tables.origin_table(comparison),
+        "split": tables.split_table(comparison),
+        "unlike_settings": unlike,
+        "shared_settings": shared,
+        "versions": tables.version_table(comparison),
+        "hashes": hash_table(comparison),
+        "commands": command_lines(comparison),
+        "panels": panels,
+        "plots": plots,
+        "unranked": choices.unranked,
+        "shown": len(panels),
+        "fixed_notes": fixed_notes(comparison, pseudonymised),
+        "groups": groups,
+        "colours": colours(),
+        "made": time.strftime("%Y-%m-%d %H:%M"),
+    }
+
+
+def title_of(comparison: Comparison) -> str:
+    """What is compared, in a line."""
+    labels = [run.label for run in comparison.runs]
+    return (" against " if len(labels) == 2 else ", ").join(labels)
+
+
+def _score_view(comparison: Comparison) -> dict[str, Any]:
+    metrics, families, ladder = score_tables.headline(comparison), bins_of(comparison), comparison.ladder
+    few = [comparison.primary, *comparison.family]
+    judged = [(pair, score_tables.judgement_table(pair, metrics)) for pair in comparison.pairs]
+    return {
+        "scores": score_tables.metric_table(comparison, metrics),
+        "differences": judged,
+        "ranks": score_tables.rank_table(comparison),
+        "friedman": "" if comparison.several is None else words.probability(comparison.several.friedman.p),
+        "seeds": score_tables.seed_table(comparison),
+        "ladder": None if ladder is None else score_tables.ladder_table(comparison, ladder, few[:6]),
+        "images": score_tables.image_table(comparison),
+        "widths": score_tables.width_table(comparison, families) if families else None,
+        "cases": tables.case_table(comparison),
+    }
+
+
+def fixed_notes(comparison: Comparison, pseudonymised: bool) -> list[str]:
+    """What every page says of how its numbers and pictures are made."""
+    one_seed = all(len(run.seeds) == 1 for run in comparison.runs)
+    notes = [
+        f"Interval: 95 % bootstrap over {plural(comparison.unit)} ({RESAMPLES:,} resamples), widened for small numbers "
+        "of them. p: the smallest level at which it would leave out 0, after Holm's correction. Equivalent: the "
+        f"interval lies within ±{comparison.margin:g}. Detectable: the smallest true difference that such a test set "
+        "finds in 80 % of cases.",
+        "Gallery: a missed branch is a connected piece of the reference's centre line of at least "
+        f"{SHORTEST} pixels, or 2 % of the longer side, without any predicted pixel within {SLACK:g} pixels; a false "
+        "bridge is a connected piece of false positives that touches two parts of the reference. At most "
+        f"{MOST_MARKS} of each are marked; all are counted.",
+        f"Large images are averaged down to {overlay.SIDE} pixels; the second row is the part in which the runs go "
+        "wrong most, at twice its size.",
+    ]
+    if one_seed:
+        notes.insert(
+            0, "Every run is one training with one seed: the verdict is on these checkpoints, not the methods."
+        )
+    if pseudonymised:
+        notes.append(
+            "Names of images and groups are replaced; data settings and command lines are withheld. Letters inside the "
+            "pictures stay."
+        )
+    return notes
+
+
+def colours() -> dict[str, str]:
+    """The colours of the pictures, for their legend."""
+    named = (("hit", overlay.HIT), ("false", overlay.FALSE), ("missed", overlay.MISSED), ("field", overlay.FIELD))
+    return {name: "#{:02x}{:02x}{:02x}".format(*value) for name, value in named}
+
+
+def _heroes(comparison: Comparison, groups: str) -> list[dict[str, str]]:
+    """The few numbers of each run that stand above everything else."""
+    return [
+        {
+            "label": run.label,
+            "score": words.or_absent(mean_of(run.values(comparison.primary)), words.score),
+            "basis": f"mean {comparison.primary}, {len(comparison.images)} images of {groups}",
+            "seeds": "" if len(run.seeds) == 1 else f"{len(run.seeds)} seeds · ",
+            "parameters": words.amount(run.costs.parameters_total),
+            "time": words.or_absent(run.costs.train_seconds, words.duration),
+            "kind": colour(place),
+        }
+        for place, run in enumerate(comparison.runs)
+    ]
