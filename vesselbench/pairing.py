@@ -11,6 +11,7 @@ from vesselbench.contender import Contender, mean_of, median_of
 from vesselbench.statistics.holm import holm
 from vesselbench.statistics.paired import (
     LEVEL,
+    TIE,
     Interval,
     SignedRank,
     Tally,
@@ -153,7 +154,8 @@ def judge(interval: Interval, better: str, margin: float, adjusted: float = 0.0,
     """
     if interval.low is None or interval.high is None:
         return "inconclusive"
-    if -margin <= interval.low and interval.high <= margin:
+    inside = max(margin, TIE)  # scores nearer than a tie are equal, also without a margin
+    if -inside <= interval.low and interval.high <= inside:
         return "equivalent"
     if (interval.low > 0 or interval.high < 0) and (questions == 1 or adjusted < LEVEL):
         return "better" if (interval.low > 0) == (better == "higher") else "worse"

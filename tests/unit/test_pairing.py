@@ -76,6 +76,12 @@ def test_whatever_the_scores_are_every_number_is_finite_or_absent_with_a_judgeme
             assert paired.detectable.reason
 
 
+def test_differences_of_rounding_are_no_advantage():
+    sides = [Side("a", [0.5 + 1e-12] * 6), Side("b", [0.5] * 6)]
+    (pair,) = pair_all(sides, list("abcdef"), {"dice": "primary", "iou": "secondary"}, 0.0)
+    assert [paired.judgement for paired in pair.metrics.values()] == ["equivalent", "equivalent"]
+
+
 def test_equal_scores_are_equivalent_with_a_p_of_one():
     (pair,) = pair_all(
         [Side("a", [0.5] * 6), Side("b", [0.5] * 6)], list("abcdef"), dict.fromkeys(["dice", "iou"], "primary"), 0
