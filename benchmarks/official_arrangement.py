@@ -10,12 +10,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import Sam2Model
 
 from vesselbench import Batch
 from vesselbench_sa2va.config import LossSettings, Sa2VAConfig
 from vesselbench_sa2va.losses import OFFICIAL_EPS, point_losses, sample_map
 from vesselbench_sa2va.model import Sa2VAModule, normalise
-from vesselbench_sa2va.sam2 import best_mask, decode_masks, image_maps
+from vesselbench_sa2va.sam2 import best_mask, sam2_config
 from vesselbench_sa2va.sizes import LanguageShape, SamShape, Shape, TokenIds, VisionShape
 from vesselbench_sa2va.tokens import IGNORED
 
@@ -37,7 +38,34 @@ SIZES = {
 
 
 class OfficialModule(Sa2VAModule):
-    """The plugin's modules in the official arrangement; computes the same losses on the same weights."""
+    """transformers' modules as they come, in the official arrangement; computes the same losses on the same weights."""
+
+    def __init__(self, shape: Shape, config: Sa2VAConfig, frozen: bool) -> None:
+        super().__init__(shape, config, frozen)
+        sam = Sam2Model(sam2_config(shape.sam))
+        sam.load_state_dict(self.sam.state_dict())
+        for new, own in zip(sam.parameters(), self.sam.parameters(), strict=True):
+            new.requires_grad_(own.requires_grad)
+        self.sam = sam
+
+    def candidates(self, images: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [N,3,h,w] and predicted IoU [N,3]: every prompt [N,width] with its own copy of its image's maps."""
+        sam, count = self.sam, len(prompts)
+        with torch.no_grad():
+            maps = list(sam.vision_encoder(images, return_dict=True).fpn_hidden_states)
+        maps[0], maps[1] = sam.mask_decoder.conv_s0(maps[0]), sam.mask_decoder.conv_s1(maps[1])
+        fine, middle, coarse = (part.repeat_interleave(count // len(images), 0) for part in maps)
+        labels = -torch.ones(count, 1, 1, dtype=torch.int32)
+        sparse, dense = sam.prompt_encoder(torch.zeros(count, 1, 1, 2), labels, None, None)
+        masks, iou, _, _ = sam.mask_decoder(
+            image_embeddings=coarse + sam.no_memory_embedding.reshape(1, -1, 1, 1),
+            image_positional_embeddings=sam.get_image_wide_positional_embeddings().repeat(count, 1, 1, 1),
+            sparse_prompt_embeddings=torch.cat([sparse, prompts[:, None, None]], dim=2),
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+            high_resolution_features=[fine, middle],
+        )
+        return masks[:, 0], iou[:, 0]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """As `Sa2VAModule.loss`, one object per image in the batch."""
@@ -51,10 +79,8 @@ class OfficialModule(Sa2VAModule):
         logits = self.token_logits(flat).float().view(*states.shape[:2], -1)[:, :-1]
         llm = F.cross_entropy(logits.flatten(0, 1), text["labels"][:, 1:].flatten(), ignore_index=IGNORED)
         image, place, _ = text["seg"].unbind(1)
-        prompts = self.text_hidden_fcs(states)[image, place].repeat_interleave(OBJECTS, 0)[:, None]
-        maps = image_maps(self.sam, normalise(inputs["images"]), self.frozen)
-        masks, iou = decode_masks(self.sam, [part.repeat_interleave(OBJECTS, 0) for part in maps], prompts)
-        chosen = best_mask(masks[:, 0], iou[:, 0]).float()
+        prompts = self.text_hidden_fcs(states)[image, place].repeat_interleave(OBJECTS, 0)
+        chosen = best_mask(*self.candidates(normalise(inputs["images"]), prompts)).float()
         grid = self.shape.sam.grid
         small = [F.interpolate(mask[None, None].float(), (grid, grid), mode="nearest") for mask in inputs["masks"]]
         entropy, dice = official_losses(
@@ -82,12 +108,10 @@ def make_module(size: str, arrangement: str, tokens: str = "lean") -> Sa2VAModul
     official = arrangement == "official"
     loss = {"candidates": "chosen", "iou": 0.0} if official else {}
     lora = {"r": 16, "dropout": 0.0, "tokens": tokens}
-    config = Sa2VAConfig(lora=lora, loss=loss, freeze="official")
+    attention = "eager" if official else "sdpa"
+    config = Sa2VAConfig(lora=lora, loss=loss, freeze="official", attention=attention)
     torch.manual_seed(0)
-    module = (OfficialModule if official else Sa2VAModule)(SIZES[size], config, frozen=True)
-    if official:
-        module.internvl.set_attn_implementation("eager")
-    return module.train()
+    return (OfficialModule if official else Sa2VAModule)(SIZES[size], config, frozen=True).train()
 
 
 def make_batch(size: str, tiles: int) -> Batch:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     Sam2Config,
     Sam2HieraDetConfig,
@@ -17,6 +17,8 @@ from transformers import (
     Sam2VisionConfig,
 )
 
+from vesselbench_sa2va.decoder import exchange_decoder
+from vesselbench_sa2va.hiera import exchange_encoder
 from vesselbench_sa2va.sizes import SamShape
 
 
@@ -60,19 +62,11 @@ def sam2_config(shape: SamShape) -> Any:
     )
 
 
-class NoPositions(nn.Module):
-    """Stands where the feature pyramid makes position codes of its maps, which serve SAM's memory only: a single image
-    has none, and at real size they are 22 million sines and cosines for every image."""
-
-    def forward(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
-        """An empty tensor."""
-        return torch.empty(0, device=device, dtype=dtype)
-
-
 def build_sam2(shape: SamShape) -> Any:
-    """Sam2Model with random weights."""
+    """Sam2Model with random weights. Its parts are called one by one, as below."""
     model = Sam2Model(sam2_config(shape))
-    model.vision_encoder.neck.position_encoding = NoPositions()
+    exchange_encoder(model.vision_encoder)
+    exchange_decoder(model.mask_decoder)
     return model
 
 
@@ -82,7 +76,7 @@ def image_maps(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
     The two 1x1 convolutions on the upper maps belong to the mask decoder and learn also when the encoder is frozen.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-        maps = list(sam.vision_encoder(pixels, return_dict=True).fpn_hidden_states)
+        maps: list[Tensor] = sam.vision_encoder.neck(sam.vision_encoder.backbone(pixels))
     maps[0] = sam.mask_decoder.conv_s0(maps[0])
     maps[1] = sam.mask_decoder.conv_s1(maps[1])
     return maps
@@ -94,24 +88,14 @@ def decode_masks(sam: Any, maps: list[Tensor], prompts: Tensor, single: bool = F
     `prompts` [B,n,width]: each becomes the third sparse token, after two "not a point" embeddings; no point, box,
     memory or object score takes part. (Sa2VA, section 3; checked against the official code.)
     """
-    images, objects, _ = prompts.shape
-    device = prompts.device
-    sparse, dense = sam.prompt_encoder(
-        input_points=torch.zeros(images, objects, 1, 2, device=device, dtype=prompts.dtype),
-        input_labels=-torch.ones(images, objects, 1, device=device, dtype=torch.int32),
-        input_boxes=None,
-        input_masks=None,
-    )
-    lowest = maps[2] + sam.no_memory_embedding.reshape(1, -1, 1, 1)
-    positions = sam.get_image_wide_positional_embeddings().to(lowest.dtype).repeat(images, 1, 1, 1)
-    logits, iou, _, _ = sam.mask_decoder(
-        image_embeddings=lowest,
-        image_positional_embeddings=positions,
-        sparse_prompt_embeddings=torch.cat([sparse.to(prompts.dtype), prompts.unsqueeze(2)], dim=2),
-        dense_prompt_embeddings=dense,
-        multimask_output=not single,
-        high_resolution_features=[maps[0], maps[1]],
-    )
+    images, objects, width = prompts.shape
+    first = torch.zeros((), dtype=torch.long, device=prompts.device)
+    nothing = sam.prompt_encoder.not_a_point_embed(first).to(prompts.dtype).expand(images, objects, 2, width)
+    dense = sam.prompt_encoder.no_mask_embed(first).view(1, -1, 1, 1)
+    lowest = maps[2] + sam.no_memory_embedding.view(1, -1, 1, 1)
+    positions = sam.get_image_wide_positional_embeddings().to(lowest.dtype)
+    sparse = torch.cat([nothing, prompts.unsqueeze(2)], dim=2)
+    logits, iou = sam.mask_decoder([*maps[:2], lowest + dense], positions, sparse, single)
     return logits, iou
 
 

@@ -47,14 +47,13 @@ def test_parity_of_the_image_maps(oracle: Any, module: Sa2VAModule, close: Close
 
 @torch.no_grad()
 def test_parity_of_the_masks(oracle: Any, module: Sa2VAModule, close: Close) -> None:
-    expected, scores = oracle.expected, []
-    head = module.sam.mask_decoder.pred_obj_score_head
-    hook = head.register_forward_hook(lambda _module, _args, output: scores.append(output))
+    expected, decoder, tokens = oracle.expected, module.sam.mask_decoder, []
+    hook = decoder.transformer.register_forward_hook(lambda _module, _args, output: tokens.append(output[0]))
     logits, iou = oracle.candidates(module, oracle.states(module))
     hook.remove()
     close("sam.low_res_multimasks", logits, expected["sam.low_res_multimasks"], MASKS)
     close("sam.iou_scores", iou, expected["sam.iou_scores"], FEATURES)
-    score = scores[0][oracle.seg[:, 0], oracle.seg[:, 2]]
+    score = decoder.pred_obj_score_head(tokens[0][:, :, 0])[oracle.seg[:, 0], oracle.seg[:, 2]]
     close("sam.object_score_logits", score, expected["sam.object_score_logits"], FEATURES)
     chosen = best_mask(logits, iou)
     close("sam.low_res_mask", chosen[:, None], expected["sam.low_res_mask"], MASKS)
