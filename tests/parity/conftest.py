@@ -120,7 +120,8 @@ class Oracle:
         labels = self.inputs["labels"][:, 1:]
         learned = labels != IGNORED
         logits = module.token_logits(states[:, :-1][learned])
-        return answer_losses(logits, labels[learned], module.shape.tokens.seg)["loss_llm"]
+        every = torch.zeros(len(logits), dtype=torch.long)  # the official mean is over all tokens of all texts
+        return answer_losses(logits, labels[learned], every, 1, module.shape.tokens.seg)["loss_llm"]
 
     def candidates(self, module: Sa2VAModule, states: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N,3,h,w] and predicted IoU [N,3] of all objects."""
