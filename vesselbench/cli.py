@@ -12,6 +12,7 @@ import typer
 from vesselbench.cli_data import data_app
 from vesselbench.cli_report import end_at_gates, report, show_contest
 from vesselbench.cli_results import results_app
+from vesselbench.cli_runs import runs_app
 from vesselbench.commands import (
     RUNS,
     AsJson,
@@ -34,6 +35,7 @@ app = typer.Typer(
     help="Train, score and honestly compare vessel segmenters.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(data_app, name="data")
+app.add_typer(runs_app, name="runs")
 app.add_typer(results_app)
 app.command()(report)
 
@@ -58,7 +60,7 @@ def train(
     if run is not None and not started_by_another():
         best = run.record()["best_score"]
         shown = "without value" if best is None else f"{best:.4f}"
-        typer.echo(f"{run.path}: best validation {recipe.evaluation.primary} {shown}")
+        typer.echo(f"{run.path}: best validation {recipe.train.keep_best or recipe.evaluation.primary} {shown}")
         typer.echo(f"next: vesselbench evaluate {run.path}")
 
 

@@ -32,6 +32,7 @@ from vesselbench.hookspecs import ModelPlugin
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import model_settings
 from vesselbench.rundir import write_bytes
+from vesselbench.tensorfile import write_tensors
 from vesselbench.types import Batch, Task
 
 __all__ = [
@@ -145,12 +146,8 @@ def save_trained(module: torch.nn.Module, path: Path) -> None:
                     tensors[name] = parameter.detach().cpu().clone().contiguous()
     state = dict(module.named_buffers())
     tensors |= {name: state[name].detach().cpu().clone().contiguous() for name in _buffer_names(module)}
-    on_first(lambda: _write(tensors, path))
-
-
-def _write(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    refuse_faulty(tensors, f"refused to save {path}")
-    write_safetensors(path, tensors)
+    on_first(lambda: refuse_faulty(tensors, f"refused to save {path}"))
+    write_tensors(path, tensors)
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vesselbench.config.base import Settings
 from vesselbench.config.data import DataConfig
@@ -27,6 +27,12 @@ class Recipe(Settings):
     """How predictions are scored."""
     trackers: list[str] = Field(default_factory=list)
     """Names of trackers that receive the log; none is started unless it stands here."""
+
+    @model_validator(mode="after")
+    def _the_best_is_chosen_by_a_metric_that_is_scored(self) -> Self:
+        if self.train.keep_best not in (None, *self.evaluation.metrics):
+            raise ValueError(f"train.keep_best={self.train.keep_best} is none of evaluation.metrics")
+        return self
 
     @field_validator("name")
     @classmethod

@@ -87,6 +87,14 @@ class TrainConfig(Settings):
     """Steps between further checkpoints; 0: none."""
     keep: int = Field(default=2, ge=1)
     """Newest checkpoints to keep, beside the best and the last."""
+    keep_best: str | None = None
+    """Metric by which a checkpoint is the best one; None: evaluation.primary. It must be one of evaluation.metrics."""
+    keep_state: Literal["all", "newest"] = "all"
+    """Which of the checkpoints keep the state of the optimizer, which only a resume needs (8 bytes for each trained
+    parameter with adamw in fp32, 12 in bf16). With newest, a resume cannot pass over a damaged newest checkpoint."""
+    check_after: int = Field(default=20, ge=0)
+    """Steps after which each trained parameter must have had a gradient and have moved; else the training stops and
+    names those that did not. At the last step, where there are fewer; 0: never."""
     workers: int = Field(default=0, ge=0)
     """Loader processes per rank; 0: load in the training process."""
     augment: AugmentConfig = AugmentConfig()

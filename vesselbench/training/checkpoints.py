@@ -10,19 +10,13 @@ import torch
 
 from vesselbench import distributed
 from vesselbench.config import Recipe
+from vesselbench.manifest import WEIGHTS, drop_state, is_state, read_manifest, saved_steps
 from vesselbench.model import load_trained
 from vesselbench.plugins import Catalogue
 from vesselbench.rundir import RunDir
 from vesselbench.training.base import check_base_bits
-from vesselbench.training.manifest import (
-    WEIGHTS,
-    clear_drafts,
-    newest_sound,
-    read_manifest,
-    save_checkpoint,
-    saved_steps,
-)
 from vesselbench.training.progress import Progress
+from vesselbench.training.saving import clear_drafts, newest_sound, save_checkpoint
 from vesselbench.training.state import States
 from vesselbench.types import Scores
 
@@ -35,6 +29,12 @@ def prune_checkpoints(run: RunDir, keep: int, protected: set[int | None]) -> lis
     for step in removed:
         shutil.rmtree(run.checkpoints / str(step))
     return removed
+
+
+def _drop_states(run: RunDir, newest: int) -> None:
+    for step in saved_steps(run):
+        if step != newest:
+            drop_state(run.checkpoints / str(step))
 
 
 class Trained(Protocol):
@@ -59,7 +59,8 @@ class Checkpoints:
     ) -> None:
         self._run, self._keep, self._module = run, recipe.train.keep, engine.module
         self._states, self.progress, self._base = states, progress, engine.base()
-        self._metric = recipe.evaluation.primary
+        self._metric = recipe.train.keep_best or recipe.evaluation.primary
+        self._newest_only = recipe.train.keep_state == "newest"
         self._sign = 1 if catalogue.metrics[self._metric].better == "higher" else -1
         self._scored: dict[str, Any] = {}
 
@@ -72,10 +73,11 @@ class Checkpoints:
             progress.best_score, progress.best_step = score, step
         progress.validated_step = step
         self._scored = {"metric": self._metric, "score": score}
-        self.save(step)
+        saved = self.save(step)
         shown = "none" if score is None else f"{score:.4f}"
         at = f"at threshold {scores.threshold:.2f}"
-        return f"step {step}: validation {self._metric} {shown} {at}{' (best so far)' if better else ''}"
+        best_now = " (best so far)" if better else ""
+        return f"step {step}: validation {self._metric} {shown} {at}{best_now}; {saved}"
 
     def save(self, step: int) -> str:
         """Save step `step`, remove what the rule no longer keeps; returns size and time, in words."""
@@ -84,8 +86,12 @@ class Checkpoints:
         folder = save_checkpoint(self._run, step, self._module, self._states, facts)
         self.record({"last_step": step})
         prune_checkpoints(self._run, self._keep, {self.progress.best_step, step})
+        if self._newest_only:
+            distributed.on_first(partial(_drop_states, self._run, step))
         manifest = distributed.on_first(partial(read_manifest, folder))
-        return f"step {step}: checkpoint of {manifest['bytes']:,} bytes saved in {manifest['seconds']:.2f} s"
+        held = sum(entry["bytes"] for name, entry in manifest["files"].items() if is_state(name))
+        size = f"{manifest['bytes']:,} bytes, {held:,} of them for a resume"
+        return f"checkpoint {step} saved in {manifest['seconds']:.2f} s: {size}"
 
     def resume(self) -> tuple[int, list[str]]:
         """Restore everything from the newest sound checkpoint; returns its step (0: there is none) and what to say.
@@ -111,5 +117,9 @@ class Checkpoints:
 
     def record(self, values: dict[str, Any]) -> None:
         """Set keys of run.json, the best step among them (rank 0)."""
-        best = {"best_step": self.progress.best_step, "best_score": self.progress.best_score}
+        best = {
+            "best_metric": self._metric,
+            "best_step": self.progress.best_step,
+            "best_score": self.progress.best_score,
+        }
         distributed.on_first(partial(self._run.update, **values, **best))

@@ -32,6 +32,7 @@ from vesselbench.training.base import base_bits
 from vesselbench.training.budget import Budget
 from vesselbench.training.feed import Feed
 from vesselbench.training.initial import build_initial
+from vesselbench.training.integrity import NonFiniteError
 from vesselbench.training.optimizer import make_optimizer, param_groups
 from vesselbench.training.optimizer_state import OptimizerState
 from vesselbench.training.settings import deepspeed_settings
@@ -161,9 +162,12 @@ class Engine:
         """What the frozen weights are: SHA-256 per file, and of their bits as built. Every rank must call it."""
         return {"files": self.base_weights, "bits": base_bits(self.module)}
 
-    def train_step(self, micro_batches: Sequence[Batch]) -> dict[str, torch.Tensor]:
+    def train_step(
+        self, micro_batches: Sequence[Batch], before_step: Callable[[], None] | None = None
+    ) -> dict[str, torch.Tensor]:
         """One optimizer step over this rank's micro-batches; returns the mean of each loss, detached.
 
+        `before_step` is called when all gradients are there and the weights are not changed yet.
         Raises UserError on every rank when any rank's loss is not finite, before the weights are touched.
         """
         self.engine.train()
@@ -172,13 +176,15 @@ class Engine:
             self.budget.train.lr * group["lr"] / group["initial_lr"]
         )  # after the step it is the next one's
         sums: dict[str, torch.Tensor] = {}
-        for batch in micro_batches:
+        for number, batch in enumerate(micro_batches, 1):
             losses = self.engine("loss", batch_to(batch, self.device, self.dtype))
             self.clock.lap("forward")
             _refuse_non_finite(losses["loss"], batch.ids)
             self.clock.lap("optimizer")
             self.engine.backward(losses["loss"])
             self.clock.lap("backward")
+            if before_step is not None and number == len(micro_batches):
+                before_step()
             self.engine.step()
             self.clock.lap("optimizer")
             for name, value in losses.items():
@@ -216,10 +222,13 @@ def _refuse_non_finite(loss: torch.Tensor, ids: list[str]) -> None:
     """UserError on every rank, with the samples of all ranks whose loss is not finite."""
     bad = not bool(torch.isfinite(loss))
     if distributed.agree(bad):
-        samples = distributed.gather_rows(ids if bad else [])
-        raise UserError(
+        mine = [{"rank": distributed.rank(), "samples": ids, "loss": str(float(loss.detach()))}] if bad else []
+        batches = distributed.gather_rows(mine)
+        samples = [name for batch in batches for name in batch["samples"]]  # type: ignore[attr-defined]
+        raise NonFiniteError(
             f"the loss is not finite at samples {', '.join(samples)}",
             "lower train.lr or set train.clip; nothing was saved after the last checkpoint",
+            {"batches": batches},
         )
 
 

@@ -28,6 +28,7 @@ from vesselbench.training.budget import Budget
 from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.engine import Engine, prepare_process
 from vesselbench.training.gauges import Gauges
+from vesselbench.training.integrity import Integrity, child_of
 from vesselbench.training.progress import Progress
 from vesselbench.training.randomness import RandomState
 from vesselbench.training.record import (
@@ -117,10 +118,24 @@ def train_steps(
     checkpoints = Checkpoints(run, recipe, catalogue, engine, states, progress)
     if resumed:
         go_on(run, checkpoints, watch)
+    plugin = catalogue.models[recipe.model["name"]]
+    part_of = plugin.part_of if hasattr(plugin, "part_of") else child_of
+    integrity = Integrity(engine.engine, engine.module, part_of, recipe.train.check_after)
     engine.clock.set_aside("start")
     with Trackers(recipe.trackers, run.path, catalogue, distributed.rank() == 0) as trackers:
         work = Work(
-            recipe.train, run, engine, Gauges(device), validate, progress, random, checkpoints, trackers, watch, stop
+            recipe.train,
+            run,
+            engine,
+            Gauges(device),
+            validate,
+            progress,
+            random,
+            integrity,
+            checkpoints,
+            trackers,
+            watch,
+            stop,
         )
         work.go(dataset.of("train"))
     engine.close()
@@ -137,6 +152,7 @@ class Work:
     validate: Callable[[], Evaluation]
     progress: Progress
     random: RandomState
+    integrity: Integrity
     checkpoints: Checkpoints
     trackers: Trackers
     watch: Watch
@@ -174,14 +190,16 @@ class Work:
     def step(self, step: int, batches: Sequence[Batch]) -> None:
         """One optimizer step, and its line in the log when that is due."""
         engine, clock, size = self.engine, self.engine.clock, self.settings.batch_size
-        losses = engine.train_step(batches)
+        logged = due(step, self.settings.log_every)
+        losses = engine.train_step(batches, self.integrity.before_step if logged else None)
         clock.end_step()
         engine.budget.spend(clock.steps[-1])
         self.progress.step, self.progress.samples = step, self.progress.samples + size
         self.watch.progress("train", *engine.budget.progress(step), glance(engine, losses, size))
         if due(step, self.settings.log_every) or engine.budget.is_used(step):
-            values = distributed.mean_over_ranks(losses) | engine.meters()
+            values = distributed.mean_over_ranks(losses) | engine.meters() | self.integrity.meters()
             log_step(self.run, step, values, measured(engine, self.gauges, size), self.trackers)
+        self.integrity.after_step(engine.budget.is_used(step))
         clock.set_aside("logging")
 
     def look(self, step: int) -> None:

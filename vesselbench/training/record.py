@@ -29,6 +29,7 @@ from vesselbench.rundir import RunDir, write_json, write_text
 from vesselbench.training.budget import Budget
 from vesselbench.training.engine import Engine
 from vesselbench.training.gauges import Gauges, peak_memory_bytes
+from vesselbench.training.integrity import NonFiniteError
 from vesselbench.training.optimizer import optimizer_lines
 from vesselbench.training.settings import accounting, offload_lines
 from vesselbench.training.telemetry import StepClock, combine
@@ -161,6 +162,9 @@ def failures_recorded(run: RunDir) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if isinstance(error, NonFiniteError) and distributed.rank() == 0:
+            with suppress(UserError):  # the error itself names them too
+                write_json(run.path / "nonfinite.json", error.record)
         if isinstance(error, StoppedError):
             error.hint = f"vesselbench train {run.path} --resume"
         status = "interrupted" if isinstance(error, StoppedError | KeyboardInterrupt) else "failed"

@@ -110,12 +110,36 @@ def _share(engine: Any, parameter: torch.nn.Parameter, copies: dict[int, torch.T
     return Share(parameter, flat, int(held.start), int(within.start), int(held.numel))
 
 
+def is_swapped(engine: Any) -> bool:
+    """Whether the optimizer's tensors are in files (NVMe) between the steps."""
+    return bool(getattr(engine.optimizer, "swap_optimizer", False))
+
+
+def local_gradient(engine: Any, share: Share) -> torch.Tensor:
+    """This rank's elements of a gradient, averaged over the ranks; between the last backward and the step.
+
+    Zeros where a parameter had none; empty where this rank holds nothing of it.
+    """
+    parameter: Any = share.parameter
+    if not share.numel:
+        return torch.empty(0)
+    if sharding.is_sharded(parameter):
+        part: torch.Tensor = engine.optimizer.get_local_fp32_grad_for_param(parameter)
+        return part.detach().reshape(-1)[: share.numel]
+    if share.everywhere:
+        return torch.zeros(share.numel) if parameter.grad is None else parameter.grad.detach().reshape(-1)
+    held: torch.Tensor = (
+        parameter._hp_mapping.get_lp_grad_fragment(parameter._index_in_param_group).detach().reshape(-1)
+    )
+    return held if held.numel() == share.numel else share.cut(held)
+
+
 @contextmanager
 def swapped_in(engine: Any, share: Share, write: bool = False) -> Iterator[None]:
     """Context in which the optimizer's tensors of a share are in memory; does nothing unless they are on NVMe."""
     zero = engine.optimizer
     group = None
-    if getattr(zero, "swap_optimizer", False) and sharding.is_sharded(share.parameter):
+    if is_swapped(engine) and sharding.is_sharded(share.parameter):
         found = zero.grad_position[zero.get_param_id(share.parameter)][0]
         group = found if zero._swappable_optimizer_subgroup(found) else None
     if group is None:

@@ -37,12 +37,11 @@ from typing import Any, Protocol
 import torch
 
 from vesselbench import distributed
+from vesselbench.manifest import STATE_VALUES, state_file
 from vesselbench.rundir import read_json, write_json
 from vesselbench.tensorfile import TensorFile, Whole, write_tensors
 
 __all__ = ["State", "Stateful", "States", "Whole"]
-
-VALUES_FILE = "state.json"
 
 
 @dataclass(frozen=True)
@@ -91,13 +90,13 @@ class States:
             values[name] = distributed.gather_rows([state.values]) if entry.per_rank else state.values
             tensors = _of_all_ranks(state.tensors) if entry.per_rank else dict(state.tensors)
             if tensors:
-                write_tensors(folder / _tensor_file(name), tensors)
+                write_tensors(folder / state_file(name), tensors)
         content = {"world": distributed.world(), "items": values}
-        distributed.on_first(partial(write_json, folder / VALUES_FILE, content))
+        distributed.on_first(partial(write_json, folder / STATE_VALUES, content))
 
     def restore(self, folder: Path) -> list[str]:
         """Restore every item from `folder`, on every rank; returns what had to be left out, in words."""
-        stored = read_json(folder / VALUES_FILE)["items"]
+        stored = read_json(folder / STATE_VALUES)["items"]
         left_out = [f"{name} was not saved and starts anew" for name in self._entries if name not in stored]
         left_out += [f"{name} was saved but is not used now" for name in stored if name not in self._entries]
         for name, entry in self._entries.items():
@@ -108,7 +107,7 @@ class States:
                 if distributed.rank() >= len(values):
                     continue
                 values, prefix = values[distributed.rank()], f"{distributed.rank()}/"
-            path = folder / _tensor_file(name)
+            path = folder / state_file(name)
             if path.is_file():
                 with TensorFile(path) as file:
                     entry.item.restore(State(values, file.below(prefix)))
@@ -121,10 +120,6 @@ class States:
         elif before > distributed.world():
             left_out.append(f"{names} of ranks {distributed.world()} to {before - 1} are dropped")
         return left_out
-
-
-def _tensor_file(name: str) -> str:
-    return f"state-{name}.safetensors"
 
 
 def _of_all_ranks(tensors: Mapping[str, torch.Tensor | Whole]) -> dict[str, torch.Tensor | Whole]:

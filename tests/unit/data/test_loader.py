@@ -326,9 +326,9 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_batch_without_room_in_shared_memory_is_an_error_and_not_a_wait_for_ever(samples: list[Sample]) -> None:
-    config = TrainConfig(steps=2, batch_size=4, workers=1)
+    config = TrainConfig(steps=2, batch_size=4, workers=1, augment=CROPPED)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # inherited by the loader's process
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # inherited by the loader's process
     try:
         with pytest.raises(UserError, match="no room for a batch in shared memory"):
             list(train_batches(samples, collate, config, 0, 1))

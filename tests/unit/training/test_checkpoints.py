@@ -9,8 +9,8 @@ from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import validate_recipe
 from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.training.checkpoints import Checkpoints
-from vesselbench.training.manifest import save_checkpoint
 from vesselbench.training.progress import Progress
+from vesselbench.training.saving import save_checkpoint
 from vesselbench.training.state import States
 from vesselbench.types import ScoreRow, Scores
 

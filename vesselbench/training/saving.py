@@ -14,12 +14,11 @@ import torch
 
 from vesselbench import distributed
 from vesselbench.errors import UserError
+from vesselbench.manifest import MANIFEST, WEIGHTS, fault_of, saved_steps
 from vesselbench.model import save_trained
-from vesselbench.rundir import RunDir, file_sha256, read_json, sync_folder, write_json
-from vesselbench.training.state import VALUES_FILE, States
+from vesselbench.rundir import RunDir, file_sha256, sync_folder, write_json
+from vesselbench.training.state import States
 
-MANIFEST = "meta.json"
-WEIGHTS = "weights.safetensors"
 DRAFT = ".tmp"
 ASIDE = ".damaged"
 
@@ -74,43 +73,6 @@ def _seal(run: RunDir, draft: Path, final: Path, head: dict[str, Any], started: 
     except OSError as error:
         raise UserError(f"cannot write {final}: {error.strerror}", "free space or choose another folder") from error
     sync_folder(final.parent)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint; UserError when there is none or it lacks something."""
-    manifest = read_json(folder / MANIFEST)
-    files: Any = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or WEIGHTS not in files:
-        raise UserError(
-            f"{folder / MANIFEST} is no manifest of a checkpoint", "it was damaged, or is of another version"
-        )
-    return dict(manifest)
-
-
-def fault_of(folder: Path) -> str | None:
-    """Why a checkpoint cannot be resumed from, in words; None when every file is what the manifest says."""
-    try:
-        manifest = read_manifest(folder)
-    except UserError as error:
-        return error.message
-    if VALUES_FILE not in manifest["files"]:
-        return "it holds no optimizer state"
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != entry["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes, {entry['bytes']} were written"
-        if file_sha256(path) != entry["sha256"]:
-            return f"{name} is not what was written (SHA-256)"
-    return None
-
-
-def saved_steps(run: RunDir) -> list[int]:
-    """Steps with a checkpoint, ascending."""
-    if not run.checkpoints.is_dir():
-        return []
-    return sorted(int(path.name) for path in run.checkpoints.iterdir() if path.name.isdigit())
 
 
 def newest_sound(run: RunDir) -> tuple[int | None, list[str]]:

@@ -1,0 +1,117 @@
+"""What stops a training that would train nothing, at every ZeRO stage."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from vesselbench import UserError
+from vesselbench.data.loader import train_batches
+from vesselbench.recipes import validate_recipe
+from vesselbench.rundir import RunDir
+from vesselbench.training.engine import Engine
+from vesselbench.training.integrity import Integrity, NonFiniteError, child_of
+from vesselbench.training.record import failures_recorded
+
+
+def built(stage: int, catalogue, dataset, device, precision: str = "fp32", spoil=None, lr: float = 1e-3):
+    """An engine with a tiny UNet, and its three steps; `spoil` changes the module's loss before DeepSpeed sees it."""
+    settings = {"steps": 3, "batch_size": 2, "micro_batch": 1, "zero_stage": stage, "precision": precision, "lr": lr}
+    values = {"name": "x", "model": {"name": "unet", "channels": [4, 8]}, "train": {**settings, "device": "cpu"}}
+    recipe = validate_recipe(values, catalogue)
+    engine = Engine.build(recipe, dataset.task, catalogue, device)
+    if spoil is not None:
+        spoil(engine.module)
+    return engine, list(train_batches(dataset.of("train"), engine.collate, recipe.train, 0, 1))
+
+
+def without(name: str):
+    """Makes one parameter count for nothing in the loss: it still gets a gradient, of zeros."""
+
+    def spoil(module) -> None:
+        parameter = dict(module.named_parameters())[name]
+        parameter.register_hook(torch.zeros_like)
+
+    return spoil
+
+
+NAME = "net.model.0.conv.unit0.conv.weight"
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_a_parameter_without_a_gradient_is_named_after_some_steps(stage, catalogue, dataset, device):
+    engine, steps = built(stage, catalogue, dataset, device, spoil=without(NAME))
+    watching = Integrity(engine.engine, engine.module, child_of, after=2)
+    engine.train_step(steps[0][1])
+    watching.after_step(last=False)
+    engine.train_step(steps[1][1])
+    with pytest.raises(UserError, match=f"after 2 steps 1 had no gradient: {NAME}"):
+        watching.after_step(last=False)
+    engine.close()
+
+
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_parameters_that_do_not_move_are_named(stage, catalogue, dataset, device):
+    engine, steps = built(stage, catalogue, dataset, device, lr=1e-30)
+    watching = Integrity(engine.engine, engine.module, child_of, after=20)
+    for number, (_, batches) in enumerate(steps, 1):
+        engine.train_step(batches)
+        if number < 3:
+            watching.after_step(last=False)
+    with pytest.raises(UserError, match=r"after 3 steps \d+ have not moved: net"):
+        watching.after_step(last=True)
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("stage", "precision"), [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (0, "bf16"), (3, "bf16")]
+)
+def test_norms_are_the_same_at_every_stage_and_agree_with_deepspeeds(stage, precision, catalogue, dataset, device):
+    engine, steps = built(stage, catalogue, dataset, device, precision)
+    watching = Integrity(engine.engine, engine.module, child_of, after=2)
+    found = []
+    for _, batches in steps:
+        engine.train_step(batches, watching.before_step)
+        watching.after_step(last=False)
+        found.append(watching.meters())
+        assert found[-1]["grad_norm"] == pytest.approx(found[-1]["grad_norm/net"])
+        theirs = engine.meters().get("grad_norm")
+        if theirs is not None:
+            assert found[-1]["grad_norm"] == pytest.approx(theirs, rel=1e-5)
+        assert 0 < found[-1]["update_ratio/net"] < 0.1
+    reference, steps = built(0, catalogue, dataset, device)
+    watching = Integrity(reference.engine, reference.module, child_of, after=2)
+    reference.train_step(steps[0][1], watching.before_step)
+    near = 1e-5 if precision == "fp32" else 0.05
+    assert found[0]["grad_norm"] == pytest.approx(watching.meters()["grad_norm"], rel=near)
+    engine.close()
+    reference.close()
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(catalogue, dataset, device):
+    def spoil(module) -> None:
+        dict(module.named_parameters())[NAME].register_hook(lambda gradient: gradient * torch.inf)
+
+    engine, steps = built(2, catalogue, dataset, device, spoil=spoil)
+    before = {name: value.clone() for name, value in engine.module.state_dict().items()}
+    watching = Integrity(engine.engine, engine.module, child_of, after=2)
+    with pytest.raises(NonFiniteError, match=f"gradient of 1 parameters is not finite: {NAME}"):
+        engine.train_step(steps[0][1], watching.before_step)
+    assert all(torch.equal(before[name], value) for name, value in engine.module.state_dict().items())
+    engine.close()
+
+
+def test_the_samples_of_a_loss_that_is_not_finite_are_written_into_the_run(catalogue, dataset, device, tmp_path):
+    engine, steps = built(0, catalogue, dataset, device)
+    batches = steps[0][1]
+    batches[1].inputs["image"][:] = float("nan")
+    run = RunDir(tmp_path)
+    run.update(status="running")
+    with pytest.raises(UserError, match="not finite"), failures_recorded(run):
+        engine.train_step(batches)
+    dumped = json.loads((tmp_path / "nonfinite.json").read_text())
+    assert dumped == {"batches": [{"rank": 0, "samples": batches[1].ids, "loss": "nan"}]}
+    assert run.record()["status"] == "failed"
+    engine.close()

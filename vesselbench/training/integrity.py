@@ -1,0 +1,140 @@
+"""Whether a training does what it should: gradients reach every trained parameter, are finite, and move it.
+
+Everything is computed from what each rank holds, by name, and added up in one collective, at any ZeRO stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from vesselbench import distributed
+from vesselbench.errors import UserError
+from vesselbench.training.base import bit_sum
+from vesselbench.training.shares import Share, inner_optimizer, is_swapped, local_gradient, shares_of
+
+SHOWN = 8
+"""Names in a message."""
+
+
+class NonFiniteError(UserError):
+    """A loss or a gradient is not a finite number. `record` says where, for a file in the run."""
+
+    def __init__(self, message: str, hint: str, record: Mapping[str, Any]) -> None:
+        super().__init__(message, hint)
+        self.record = dict(record)
+
+
+class Integrity:
+    """Watches the parameters of one training.
+
+    `part_of` names the part of the model that a parameter belongs to. After `after` steps of this process (the last
+    one, if there are fewer; never with 0, and never after a single step, in which one factor of a low-rank adapter
+    rightly has no gradient) each parameter must have had a gradient other than zero, and its bits must have changed.
+    """
+
+    def __init__(self, engine: Any, module: torch.nn.Module, part_of: Callable[[str], str], after: int) -> None:
+        self._engine, self._after, self._steps = engine, after, 0
+        self._shares = {} if is_swapped(engine) else shares_of(engine, module)
+        self._parts = [part_of(name) for name in self._shares]
+        self._first = self._bits() if after else None
+        self._weights: list[torch.Tensor] = []
+        self._gradients: torch.Tensor | None = None
+
+    def before_step(self) -> None:
+        """Between backward and the optimizer, where the log is due: note gradients and weights.
+
+        Keeps a copy of this rank's share of the trained weights until `meters`. Raises NonFiniteError on every rank,
+        before the weights are touched, when a gradient is not finite.
+        """
+        self._gradients = self._squares([local_gradient(self._engine, share) for share in self._shares.values()])
+        strange = [n for n, square in zip(self._shares, self._gradients.tolist(), strict=True) if not _finite(square)]
+        if strange:
+            raise NonFiniteError(
+                f"the gradient of {len(strange)} parameters is not finite: {_some(strange)}",
+                "lower train.lr or set train.clip; the weights are those of the step before",
+                {"parameters": strange},
+            )
+        self._weights = [share.master().clone() for share in self._shares.values()]
+
+    def meters(self) -> dict[str, float]:
+        """``grad_norm`` before clipping, in all and by part, and ``update_ratio`` by part: norm of the step's change
+        over the norm of the weights. Empty where `before_step` was not called, or the optimizer's state is on NVMe."""
+        if self._gradients is None or not self._shares:
+            return {}
+        now = [share.master() for share in self._shares.values()]
+        changes = self._squares([new - old for new, old in zip(now, self._weights, strict=True)])
+        sizes = self._squares(self._weights)
+        values = {"grad_norm": float(self._gradients.sum().sqrt())}
+        for part in dict.fromkeys(self._parts):
+            of = torch.tensor([name == part for name in self._parts])
+            values[f"grad_norm/{part}"] = float(self._gradients[of].sum().sqrt())
+            size = float(sizes[of].sum().sqrt())
+            values[f"update_ratio/{part}"] = float(changes[of].sum().sqrt()) / size if size else 0.0
+        self._weights, self._gradients = [], None
+        return values
+
+    def after_step(self, last: bool) -> None:
+        """After each step, with whether it is the last: the check that everything moves, once."""
+        self._steps += 1
+        if self._first is None or not self._shares or not (self._steps == self._after or last) or self._steps < 2:
+            return
+        moved = self._any(self._bits() != self._first)
+        reached = self._any(torch.tensor([self._was_reached(share) for share in self._shares.values()]))
+        self._first = None
+        still = [name for name, flag in zip(self._shares, moved, strict=True) if not flag]
+        unreached = [name for name, flag in zip(self._shares, reached, strict=True) if not flag]
+        if still or unreached:
+            parts = [f"{len(unreached)} had no gradient: {_some(unreached)}"] if unreached else []
+            parts += [f"{len(still)} have not moved: {_some(still)}"] if still else []
+            raise UserError(
+                f"of {len(self._shares)} trained parameters, after {self._steps} steps {'; '.join(parts)}",
+                "freeze what the loss does not reach, or mend the model; train.check_after=0 trains it as it is",
+            )
+
+    def _bits(self) -> torch.Tensor:
+        sums = [bit_sum(share.master()).cpu() for share in self._shares.values()]
+        return torch.stack(sums) if sums else torch.zeros(0, dtype=torch.int64)
+
+    def _was_reached(self, share: Share) -> bool:
+        """Whether any moment of the optimizer is not zero; also where it keeps none (it is seen by its movement)."""
+        if share.flat is None:
+            return False
+        state = inner_optimizer(self._engine).state.get(share.flat, {})
+        moments = [value for key, value in state.items() if torch.is_tensor(value) and value.shape == share.flat.shape]
+        moments = [value for value in moments if value.numel() > 1 or share.flat.dim()]
+        return not moments or any(bool(share.of(moment).any()) for moment in moments)
+
+    def _squares(self, mine: list[torch.Tensor]) -> torch.Tensor:
+        """Sum of squares of each parameter's tensor over all ranks, float64."""
+        sums = [tensor.double().square().sum().cpu() for tensor in mine]
+        total = torch.stack(sums) if sums else torch.zeros(0, dtype=torch.float64)
+        if distributed.world() > 1:
+            everywhere = torch.tensor([share.everywhere for share in self._shares.values()])
+            total[everywhere & (distributed.rank() != 0)] = 0
+            total = total.to(distributed.talking_device())
+            dist.all_reduce(total)
+        return total.cpu()
+
+    def _any(self, mine: torch.Tensor) -> list[bool]:
+        """Whether a flag is set on any rank."""
+        flags = mine.to(torch.int32).to(distributed.talking_device())
+        if distributed.world() > 1:
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return [bool(flag) for flag in flags.tolist()]
+
+
+def child_of(name: str) -> str:
+    """The child of the module that a parameter belongs to."""
+    return name.split(".", 1)[0]
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0.0
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
