@@ -149,7 +149,7 @@ def test_the_reference_of_the_keys_is_what_its_script_makes_now():
 def parsed(words: list[str]) -> dict[str, Any]:
     """A command's arguments as the real command line reads them; errors as it raises them."""
     command: Any = typer.main.get_command(app)
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") and (words or not command.invoke_without_command):
         assert words[0] in command.commands, f"no command {words[0]}"
         command = command.commands[words.pop(0)]
     return command.make_context(command.name, words).params

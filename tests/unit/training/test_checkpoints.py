@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from vesselbench import UserError
 from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import validate_recipe
 from vesselbench.rundir import RunDir, file_sha256
@@ -74,3 +75,44 @@ def test_saving_a_step_twice_keeps_the_first(checkpoints, tmp_path):
     before = file_sha256(tmp_path / "checkpoints/5/weights.safetensors")
     checkpoints.save(5)
     assert file_sha256(tmp_path / "checkpoints/5/weights.safetensors") == before
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(checkpoints, tmp_path):
+    checkpoints.save(1)
+    kept = checkpoints.progress.best_step
+    for step in (2, 3):
+        checkpoints.save(step)
+    weights = tmp_path / "checkpoints/3/weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    step, said = checkpoints.resume()
+    assert step == 2
+    assert any("checkpoint 3 is passed over: weights.safetensors is not what was written" in text for text in said)
+    assert (tmp_path / "checkpoints/3.damaged").is_dir()
+    assert kept is None
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.json", "meta.json"])
+def test_a_checkpoint_that_was_cut_short_is_passed_over(name, checkpoints, tmp_path):
+    checkpoints.save(1)
+    checkpoints.save(2)
+    path = tmp_path / "checkpoints/2" / name
+    path.write_bytes(path.read_bytes()[:-3])
+    assert checkpoints.resume()[0] == 1
+
+
+def test_another_base_is_refused(checkpoints):
+    checkpoints.save(1)
+    checkpoints._base = {"files": {}, "bits": "0" * 64}
+    with pytest.raises(UserError, match="was trained on another base"):
+        checkpoints.resume()
+
+
+def test_only_the_newest_checkpoint_keeps_its_state_when_asked(checkpoints, tmp_path):
+    checkpoints._newest_only = True
+    checkpoints.save(1)
+    assert "bytes, " in checkpoints.save(2)
+    assert not (tmp_path / "checkpoints/1/state.json").exists()
+    assert (tmp_path / "checkpoints/2/state.json").exists()
+    assert checkpoints.resume()[0] == 2
