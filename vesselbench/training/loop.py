@@ -216,7 +216,7 @@ class Work:
             log_validation(self.run, step, result, clock, self.trackers)
             self.trackers.scores = result.scores
             self.watch.line(self.checkpoints.offer_best(step, result.scores))
-        if due(step, self.settings.save_every):
+        elif due(step, self.settings.save_every):  # a validation saves too
             self.watch.line(self.checkpoints.save(step))
         clock.set_aside("saving")
 
