@@ -5,22 +5,25 @@ from __future__ import annotations
 import statistics
 import time
 from itertools import accumulate
+from typing import Any
 
 import pytest
 import torch
 
 from benchmarks.official_arrangement import make_batch, make_module
+from benchmarks.plain_official import PlainOfficial
+from vesselbench import Batch
 
 CASES = {"tiny-a": (2, 60), "middle": (2, 7)}
 """Size -> (tiles of the image, rounds)."""
 
 
 class Contestant:
-    """A module and the time of its steps."""
+    """A model, one batch, and the time of the steps."""
 
-    def __init__(self, size: str, arrangement: str, tokens: str) -> None:
-        self.module, self.batch = make_module(size, arrangement, tokens), make_batch(size, CASES[size][0])
-        self.parameters = [part for part in self.module.parameters() if part.requires_grad]
+    def __init__(self, model: Any, batch: Batch) -> None:
+        self.model, self.batch = model, batch
+        self.parameters = [part for part in model.parameters() if part.requires_grad]
         self.seconds: list[float] = []
 
     def step(self) -> None:
@@ -28,8 +31,13 @@ class Contestant:
         for parameter in self.parameters:
             parameter.grad = None
         start = time.perf_counter()
-        self.module.loss(self.batch)["loss"].backward()
+        self.model.loss(self.batch)["loss"].backward()
         self.seconds.append(time.perf_counter() - start)
+
+    def first_loss(self) -> float:
+        """Of equal random numbers for all."""
+        torch.manual_seed(0)
+        return float(self.model.loss(self.batch)["loss"].detach())
 
 
 def peak_of(contestant: Contestant) -> int:
@@ -47,25 +55,33 @@ def peak_of(contestant: Contestant) -> int:
 @pytest.mark.parametrize("tokens", ["lean", "official"])
 @pytest.mark.parametrize("size", CASES)
 def bench_sa2va_arrangement(benchmark, note, size, tokens):
-    """`tokens`: of the official arrangement; official trains whole copies of embedding and head, as it does."""
-    official, own = Contestant(size, "official", tokens), Contestant(size, "default", "lean")
-    for _ in range(2):
-        official.step()
-        own.step()
-    peaks = {"official": peak_of(official), "default": peak_of(own)}
-    official.seconds.clear()
-    own.seconds.clear()
+    """Two official sides: transformers' modules, and plain torch without any. `tokens` is theirs: official trains whole
+    copies of embedding and head, as the official code does."""
+    tiles, rounds = CASES[size]
+    module, batch = make_module(size, "official", tokens), make_batch(size, tiles)
+    models = {"official": module, "plain": PlainOfficial(module), "default": make_module(size, "default")}
+    contestants = {name: Contestant(model, batch) for name, model in models.items()}
+    losses = [contestant.first_loss() for contestant in contestants.values()]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)  # the same arithmetic
 
-    def both() -> None:
-        official.step()
-        own.step()
+    def turn() -> None:
+        for contestant in contestants.values():
+            contestant.step()
 
-    benchmark.pedantic(both, rounds=CASES[size][1], warmup_rounds=1)
-    ratios = [slow / fast for slow, fast in zip(official.seconds, own.seconds, strict=True)]
+    turn()
+    peaks = {name: peak_of(contestant) for name, contestant in contestants.items()}
+    for contestant in contestants.values():
+        contestant.seconds.clear()
+    benchmark.pedantic(turn, rounds=rounds, warmup_rounds=1)
+    times = {name: contestant.seconds for name, contestant in contestants.items()}
+
+    def speedup(name: str) -> float:
+        return statistics.median(slow / fast for slow, fast in zip(times[name], times["default"], strict=True))
+
     note(
         1,
-        official_seconds=statistics.median(official.seconds),
-        default_seconds=statistics.median(own.seconds),
-        speedup=statistics.median(ratios),
+        seconds={name: statistics.median(values) for name, values in times.items()},
+        speedup=speedup("official"),
+        speedup_over_plain=speedup("plain"),
         peak_step_bytes=peaks,
     )

@@ -132,6 +132,7 @@ def make_batch(size: str, tiles: int) -> Batch:
             "placed": torch.tensor([[side, side]]),
             "masks": [mask.to(torch.uint8)],
             "present": torch.tensor([True]),
+            "seeds": torch.tensor([0]),
             "text": {
                 "ids": ids[None],
                 "labels": labels[None],
