@@ -175,6 +175,18 @@ class RunDir:
         """The binary mask of one prediction. The id is quoted so that it cannot leave the folder."""
         return self.evaluation(set_name) / "predictions" / f"{file_name(sample_id)}.png"
 
+    def probability_file(self, set_name: SetName, sample_id: str) -> Path:
+        """The probabilities of one prediction, 16 bits a pixel, where evaluation.store_probabilities asks for them."""
+        return self.evaluation(set_name) / "probabilities" / f"{file_name(sample_id)}.png"
+
+    def unfinished_file(self, set_name: SetName) -> Path:
+        """What an evaluation has scored so far; gone when it is complete."""
+        return self.evaluation(set_name) / "unfinished.jsonl"
+
+    def spool_folder(self, set_name: SetName) -> Path:
+        """Predictions of an evaluation that has no threshold yet; gone when it is complete."""
+        return self.evaluation(set_name) / "spool"
+
     def observer_file(self, set_name: SetName) -> Path:
         """Scores of the second observer, one row a line as in scores.jsonl."""
         return self.evaluation(set_name) / "observer2.jsonl"

@@ -73,6 +73,8 @@ class EvalConfig(Settings):
     family: list[str] | None = None
     """Secondary metrics that a comparison judges, with Holm's correction over all of them; the rest is shown without a
     judgement. Default: those of dice, cldice, nsd and betti0_error that are scored and are not `primary`."""
+    store_probabilities: bool = False
+    """Keep the probabilities of every prediction too, as PNG of 16 bits beside the masks."""
     batch_size: int = Field(default=1, ge=1)
     """Images per forward pass of a prediction."""
 

@@ -32,9 +32,13 @@ def map_in_order(
     if count == 1:
         yield from map(function, items)
         return
+    rest = iter(items)
+    for item in rest:
+        yield function(item)  # alone: what is imported on first use is not imported by two threads at once
+        break
     waiting: deque[Future[RESULT]] = deque()
     with ThreadPoolExecutor(count, thread_name_prefix="vesselbench-score") as pool:
-        for item in items:
+        for item in rest:
             waiting.append(pool.submit(function, item))
             if len(waiting) > count:
                 yield waiting.popleft().result()

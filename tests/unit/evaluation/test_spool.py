@@ -15,8 +15,8 @@ def test_predictions_come_back_bit_for_bit_and_in_order():
         for prediction in predictions:
             spool.put(prediction)
         assert len(spool) == 3
-        for number, prediction in enumerate(predictions):
-            back = spool.get(number)
+        for prediction in predictions:
+            back = spool.get(prediction.id)
             assert (back.id, back.status, back.threshold) == (prediction.id, prediction.status, prediction.threshold)
             assert back.probability.dtype == np.float32
             assert np.array_equal(back.probability, prediction.probability)
