@@ -68,18 +68,20 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
     set_name: Annotated[str, typer.Option("--set", help="train, val or test.")] = "test",
+    convention: Annotated[list[str] | None, typer.Option(help="Score by it too: docs/metrics.md; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a finished run on one of its sets."""
     from vesselbench.rundir import RunDir, check_set_name, read_json
     from vesselbench.runs import score_run
-    from vesselbench.tables import summary_table
+    from vesselbench.tables import convention_tables, summary_table
 
     chosen, opened = check_set_name(set_name), RunDir.open(run)
     with session() as (catalogue, watch):
-        score_run(opened, chosen, catalogue, watch, again=True)
+        score_run(opened, chosen, catalogue, watch, again=True, conventions=convention or ())
     summary = read_json(opened.evaluation(chosen) / "summary.json")
-    emit(summary if as_json else summary_table(summary))
+    for part in [summary] if as_json else [summary_table(summary), *convention_tables(summary)]:
+        emit(part)
 
 
 @app.command()

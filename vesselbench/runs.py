@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vesselbench.config import Recipe
+from vesselbench.config import CONVENTIONS, EvalConfig, Recipe
 from vesselbench.data.dataset import load_dataset
 from vesselbench.errors import UserError
 from vesselbench.evaluation.score import metrics_of
 from vesselbench.ledger import Scoring, enter
-from vesselbench.plugins import Catalogue
+from vesselbench.plugins import Catalogue, nearest
 from vesselbench.recipes import find_config, load_recipe, parse_override, read_yaml
 from vesselbench.reopen import check_base, differences, flatten, open_dataset, open_recipe, same_split
 from vesselbench.rundir import RunDir, file_sha256, read_json, runs_of, write_json
@@ -76,10 +76,18 @@ def _say_reuse(run: RunDir, unlike: dict[str, tuple[Any, Any]], watch: Watch) ->
         watch.line(f"  its {key} was {then!r}; the recipe now says {now!r}")
 
 
-def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch, again: bool = False) -> None:
+def score_run(
+    run: RunDir,
+    set_name: SetName,
+    catalogue: Catalogue,
+    watch: Watch,
+    again: bool = False,
+    conventions: Sequence[str] = (),
+) -> None:
     """Score a finished run on one set, unless the scores of exactly these weights by these metrics are there.
 
-    `again`: score it in any case. UserError when the run is not finished, or its data or base weights have changed.
+    `again`: score it in any case. `conventions` are scored beside the recipe's.
+    UserError when the run is not finished, or its data or base weights have changed.
     """
     record = run.record()
     if record.get("status") != "finished":
@@ -100,7 +108,7 @@ def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch
     evaluate(
         load_predictor(run, catalogue),
         dataset.of(set_name),
-        recipe.evaluation,
+        with_conventions(recipe.evaluation, conventions),
         catalogue,
         set_name=set_name,
         fingerprint=dataset.split.fingerprint,
@@ -110,6 +118,14 @@ def score_run(run: RunDir, set_name: SetName, catalogue: Catalogue, watch: Watch
         progress=partial(watch.progress, f"score {recipe.name} {set_name}"),
         cache=open_cache(recipe.data),
     )
+
+
+def with_conventions(config: EvalConfig, names: Sequence[str]) -> EvalConfig:
+    """The same with more conventions; UserError for an unknown one."""
+    for name in names:
+        if name not in CONVENTIONS:
+            raise UserError(f"no convention named {name!r}", nearest(name, list(CONVENTIONS)))
+    return config.model_copy(update={"conventions": list(dict.fromkeys([*config.conventions, *names]))})
 
 
 def enter_scoring(run: RunDir, recipe: Recipe, test_set: str, weights: str, watch: Watch) -> None:

@@ -33,17 +33,47 @@ def _number(value: float | None) -> str:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """The scores of one set; the caption counts the empty masks, and the answers that were not as wanted."""
+    """The scores of one set; the caption counts the empty masks, the answers that were not as wanted and the reasons of
+    absent values.
+    """
+    keys = ("mean", "median", "group_mean", "pooled")
     rows = [
-        (name, _number(value["mean"]), _number(value["median"]), str(value["none"]))
-        for name, value in summary["metrics"].items()
+        (name, *(_number(value[key]) for key in keys), str(value["none"])) for name, value in summary["metrics"].items()
     ]
     title = f"{summary['set_name']}: {summary['images']} images, threshold {summary['threshold']:.2f}"
-    table = _table(title, ("metric", "mean", "median", "without value"), rows)
+    table = _table(title, ("metric", "mean", "median", "of groups", "pooled", "without value"), rows)
     table.caption = "empty masks: " + _counts(summary["cases"])
     if set(summary["statuses"]) - {"ok"}:
         table.caption += "\nanswers: " + _counts(summary["statuses"])
+    accuracy = summary["metrics"].get("pixel_accuracy", {}).get("all_background")
+    if accuracy is not None:
+        table.caption += f"\npixel accuracy of predicting nothing: {accuracy:.4f}"
+    for reason, names in _reasons(summary).items():
+        table.caption += f"\nwithout value, {reason}: {', '.join(names)}"
     return table
+
+
+def _reasons(summary: dict[str, Any]) -> dict[str, list[str]]:
+    """Reason -> metrics that have no value for it, with the number of images."""
+    found: dict[str, list[str]] = {}
+    for name, value in summary["metrics"].items():
+        for reason, count in value["reasons"].items():
+            found.setdefault(reason, []).append(f"{name} {count}")
+    return found
+
+
+def convention_tables(summary: dict[str, Any]) -> list[Table]:
+    """A table per convention that was asked for: the score under it, and what it changes."""
+    tables = []
+    for name, found in summary.get("conventions", {}).items():
+        rows = []
+        for metric, value in found["metrics"].items():
+            effect = found["effect"][metric]
+            rows.append((metric, _number(value), "none" if effect is None else f"{effect:+.4f}"))
+        table = _table(f"convention {name}", ("metric", "score", "against the headline"), rows)
+        table.caption = found["definition"]
+        tables.append(table)
+    return tables
 
 
 def _counts(counts: dict[str, int]) -> str:

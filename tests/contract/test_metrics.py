@@ -136,3 +136,12 @@ def test_the_same_input_gives_the_same_value_and_is_left_as_it_was(metric):
     assert metric(prediction, example) == metric(prediction, example)
     assert np.array_equal(prediction.probability, before[0])
     assert np.array_equal(example.mask, before[1])
+
+
+@every_metric
+def test_its_definition_stands_in_the_page_of_metrics_with_its_version_and_direction(metric):
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if line.startswith(f"| `{metric.name}` |"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:3] == [str(metric.version), metric.better]
+    assert cells[-1] == metric.kind

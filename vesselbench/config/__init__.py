@@ -3,11 +3,12 @@
 from vesselbench.config.augment import AugmentConfig
 from vesselbench.config.base import Settings
 from vesselbench.config.data import DataConfig, SplitConfig
-from vesselbench.config.evaluation import EvalConfig, MetricOptions
+from vesselbench.config.evaluation import CONVENTIONS, EvalConfig, MetricOptions
 from vesselbench.config.recipe import Recipe
 from vesselbench.config.train import TrainConfig
 
 __all__ = [
+    "CONVENTIONS",
     "AugmentConfig",
     "DataConfig",
     "EvalConfig",

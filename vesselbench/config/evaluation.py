@@ -35,6 +35,17 @@ FAMILY = ["dice", "cldice", "nsd", "betti0_error"]
 """Overlap, centre lines, boundaries, connectedness: one metric of each kind."""
 
 
+CONVENTIONS = (
+    "pooled",
+    "whole_image",
+    "two_class",
+    "threshold_on_test",
+    "threshold_half",
+    "nonempty_reference",
+)
+Convention = Literal["pooled", "whole_image", "two_class", "threshold_on_test", "threshold_half", "nonempty_reference"]
+
+
 class MetricOptions(Settings):
     """What a metric's value depends on beside the two masks. Scores made with unlike options are not compared."""
 
@@ -73,6 +84,8 @@ class EvalConfig(Settings):
     family: list[str] | None = None
     """Secondary metrics that a comparison judges, with Holm's correction over all of them; the rest is shown without a
     judgement. Default: those of dice, cldice, nsd and betti0_error that are scored and are not `primary`."""
+    conventions: list[Convention] = Field(default_factory=list)
+    """Score by other people's conventions too, and say what each changes: docs/metrics.md."""
     store_probabilities: bool = False
     """Keep the probabilities of every prediction too, as PNG of 16 bits beside the masks."""
     batch_size: int = Field(default=1, ge=1)

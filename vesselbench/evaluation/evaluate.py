@@ -11,8 +11,9 @@ from vesselbench.config import EvalConfig
 from vesselbench.data.cache import MaskCache
 from vesselbench.distributed import gather_rows, rank, world
 from vesselbench.errors import UserError
+from vesselbench.evaluation.conventions import Tables, convention_summary
 from vesselbench.evaluation.deal import Dealt, deal, in_order
-from vesselbench.evaluation.journal import Journal
+from vesselbench.evaluation.journal import Journal, Scored
 from vesselbench.evaluation.predict import Predict
 from vesselbench.evaluation.score import metrics_of
 from vesselbench.evaluation.scoring import Progress, Scoring, choose_on, from_spool, predict_share
@@ -80,7 +81,9 @@ def evaluate(
         "weights_sha256": weights_sha256,
         "fingerprint": fingerprint,
         "metric_versions": versions,
-        **config.model_dump(mode="json", include={"options", "primary", "batch_size", "store_probabilities"}),
+        **config.model_dump(
+            mode="json", include={"options", "primary", "batch_size", "store_probabilities", "conventions"}
+        ),
     }
     work = partial(predict_share, predict, batch_size=config.batch_size, progress=progress, cache=cache)
     if known is None:
@@ -98,8 +101,15 @@ def evaluate(
     scores = Scores(ordered, set_name, known, fingerprint, versions, weights_sha256)
     slowest, device = max(gather_rows([sum(one.seconds for one in scored)])), _device_of(predict)
     summary = summarise(scores, scoring.metrics, config, threshold_from=source, seconds=slowest, device=device)
+    tables = {name: one for part in gather_rows([_tables_by_id(scored)]) for name, one in part.items()}
+    if config.conventions:
+        summary["conventions"] = convention_summary(config.conventions, ordered, [tables[row.id] for row in ordered])
     _finish(scores, summary, scoring, [one.observer2 for one in scored if one.observer2 is not None])
     return Evaluation(scores, summary)
+
+
+def _tables_by_id(scored: Sequence[Scored]) -> dict[str, Tables]:
+    return {one.row.id: one.tables for one in scored if one.tables is not None}
 
 
 def _rest(share: Sequence[Dealt], done: Collection[str]) -> Sequence[Dealt]:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vesselbench.data.masks import mask_sha256
+from vesselbench.evaluation.conventions import Tables
 from vesselbench.rundir import RunDir, append_jsonl, write_jsonl
 from vesselbench.types import ScoreRow, SetName
 
@@ -22,11 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scored:
-    """One image: the model's row, the second observer's, and the seconds of its prediction."""
+    """One image: the model's row, the second observer's, the seconds of its prediction; matrices of conventions."""
 
     row: ScoreRow
     observer2: ScoreRow | None
     seconds: float
+    tables: Tables | None = None
 
 
 class Journal:
@@ -96,4 +98,5 @@ def _scored(value: Any) -> Scored | None:
     if value is None:
         return None
     human = value["observer2"]
-    return Scored(ScoreRow(**value["row"]), None if human is None else ScoreRow(**human), value["seconds"])
+    tables = None if value["tables"] is None else Tables(**value["tables"])
+    return Scored(ScoreRow(**value["row"]), None if human is None else ScoreRow(**human), value["seconds"], tables)

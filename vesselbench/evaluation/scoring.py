@@ -14,6 +14,7 @@ from PIL import Image
 from vesselbench.config import EvalConfig
 from vesselbench.data.cache import MaskCache, load_with
 from vesselbench.distributed import gather_rows
+from vesselbench.evaluation.conventions import tables_of
 from vesselbench.evaluation.deal import Dealt, batches, check_ids
 from vesselbench.evaluation.journal import Journal, Scored
 from vesselbench.evaluation.pair import Reference
@@ -73,7 +74,7 @@ class Scoring:
             if example.observer2 is not None:
                 drawn = Prediction(prediction.id, example.observer2.astype(np.float32), graded=False)
                 human = score_against(reference, drawn, self.metrics)
-        return Scored(row, human, one.seconds)
+        return Scored(row, human, one.seconds, tables_of(prediction, example) if self.config.conventions else None)
 
 
 def predict_share(
