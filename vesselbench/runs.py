@@ -95,6 +95,7 @@ def score_run(
         raise UserError(f"{run.path} is {record.get('status')}, not finished: {reason}", "train it again")
     weights = file_sha256(run.weights())
     recipe = open_recipe(run, catalogue)
+    config = with_conventions(recipe.evaluation, conventions)
     dataset = open_dataset(run, recipe, catalogue)
     if not again and _is_scored(run, set_name, weights, recipe, catalogue):
         return
@@ -108,7 +109,7 @@ def score_run(
     evaluate(
         load_predictor(run, catalogue),
         dataset.of(set_name),
-        with_conventions(recipe.evaluation, conventions),
+        config,
         catalogue,
         set_name=set_name,
         fingerprint=dataset.split.fingerprint,

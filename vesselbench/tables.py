@@ -41,7 +41,8 @@ def summary_table(summary: dict[str, Any]) -> Table:
         (name, *(_number(value[key]) for key in keys), str(value["none"])) for name, value in summary["metrics"].items()
     ]
     title = f"{summary['set_name']}: {summary['images']} images, threshold {summary['threshold']:.2f}"
-    table = _table(title, ("metric", "mean", "median", "of groups", "pooled", "without value"), rows)
+    table = _table(title, ("metric", "mean", "median", "of groups", "pooled", "none"), rows)
+    table.columns[0].no_wrap = True
     table.caption = "empty masks: " + _counts(summary["cases"])
     if set(summary["statuses"]) - {"ok"}:
         table.caption += "\nanswers: " + _counts(summary["statuses"])
