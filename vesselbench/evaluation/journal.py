@@ -43,7 +43,6 @@ class Journal:
         self._run, self._set, self._lock = run, set_name, threading.Lock()
         self._path = run.unfinished_file(set_name)
         self.done = self._read(key)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         write_jsonl(self._path, [{"key": key}, *(_line(scored) for scored in self.done.values())])
         if self.done:
             log.info("%d images of the %s set were scored before it was stopped; it goes on", len(self.done), set_name)
@@ -97,6 +96,10 @@ def _parsed(line: str) -> Any:
 def _scored(value: Any) -> Scored | None:
     if value is None:
         return None
-    human = value["observer2"]
-    tables = None if value["tables"] is None else Tables(**value["tables"])
-    return Scored(ScoreRow(**value["row"]), None if human is None else ScoreRow(**human), value["seconds"], tables)
+    try:
+        human = None if value["observer2"] is None else ScoreRow(**value["observer2"])
+        tables = None if value["tables"] is None else Tables(**value["tables"])
+        return Scored(ScoreRow(**value["row"]), human, float(value["seconds"]), tables)
+    except (KeyError, TypeError) as error:
+        log.warning("a line of an unfinished evaluation is damaged (%r): that image is predicted again", error)
+        return None

@@ -106,7 +106,11 @@ class Spool:
                 if value != {"key": key}:
                     return {}
                 continue
-            kept = Kept(**value)
+            try:
+                kept = Kept(**value)
+            except TypeError as error:
+                log.warning("%s line %d is damaged (%r): that image is predicted again", self._index, number + 1, error)
+                continue
             path = self._path(kept.id)
             if path.is_file() and file_sha256(path) == kept.sha256:
                 found[kept.id] = kept
