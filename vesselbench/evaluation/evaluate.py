@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from vesselbench.evaluation.deal import Dealt, deal, in_order
 from vesselbench.evaluation.journal import Journal, Scored
 from vesselbench.evaluation.predict import Predict
 from vesselbench.evaluation.score import metrics_of
-from vesselbench.evaluation.scoring import Progress, Scoring, choose_on, from_spool, predict_share
+from vesselbench.evaluation.scoring import Predicted, Progress, Scoring, choose_on, from_spool, predict_share
 from vesselbench.evaluation.spool import Spool
 from vesselbench.evaluation.summary import metric_summaries, summarise
 from vesselbench.plugins import Catalogue
@@ -24,6 +24,8 @@ from vesselbench.rundir import RunDir, write_jsonl
 from vesselbench.types import Sample, ScoreRow, Scores, SetName
 
 SMOKE_THRESHOLD = 0.5
+KEPT_UNDER = ("options", "primary", "batch_size", "store_probabilities", "conventions")
+"""Settings under which unfinished work is kept: with others it is begun anew."""
 
 
 @dataclass(frozen=True)
@@ -75,28 +77,15 @@ def evaluate(
     if run is not None and (limit is not None or not weights_sha256):
         raise ValueError("what is stored in a run must cover the whole set (no limit) and name its weights_sha256")
     scoring = Scoring(metrics_of(config, catalogue), config, set_name, run)
-    share = deal(wanted, rank(), world())
     versions = {metric.name: metric.version for metric in scoring.metrics}
     key = {
         "weights_sha256": weights_sha256,
         "fingerprint": fingerprint,
         "metric_versions": versions,
-        **config.model_dump(
-            mode="json", include={"options", "primary", "batch_size", "store_probabilities", "conventions"}
-        ),
+        **config.model_dump(mode="json", include=set(KEPT_UNDER)),
     }
     work = partial(predict_share, predict, batch_size=config.batch_size, progress=progress, cache=cache)
-    if known is None:
-        leading = next(metric for metric in scoring.metrics if metric.name == config.primary)
-        stays = run is not None and world() == 1
-        with Spool(run.spool_folder(set_name) if run is not None and stays else None, key) as spool:
-            known = choose_on(work(_rest(share, spool.kept)), leading, config, spool)
-            kept = from_spool(spool, share, cache)
-            scored = scoring.score_all(kept, known, None)
-    else:
-        journal = Journal(run, set_name, {**key, "threshold": known}) if run is not None and world() == 1 else None
-        before = journal.done if journal is not None else {}
-        scored = [*before.values(), *scoring.score_all(work(_rest(share, before)), known, journal)]
+    known, scored = _score_share(scoring, deal(wanted, rank(), world()), known, work, key, cache)
     ordered = in_order(gather_rows([one.row for one in scored]), [sample.id for sample in wanted])
     scores = Scores(ordered, set_name, known, fingerprint, versions, weights_sha256)
     slowest, device = max(gather_rows([sum(one.seconds for one in scored)])), _device_of(predict)
@@ -106,6 +95,29 @@ def evaluate(
         summary["conventions"] = convention_summary(config.conventions, ordered, [tables[row.id] for row in ordered])
     _finish(scores, summary, scoring, [one.observer2 for one in scored if one.observer2 is not None])
     return Evaluation(scores, summary)
+
+
+def _score_share(
+    scoring: Scoring,
+    share: Sequence[Dealt],
+    known: float | None,
+    work: Callable[[Sequence[Dealt]], Iterator[Predicted]],
+    key: dict[str, Any],
+    cache: MaskCache | None,
+) -> tuple[float, list[Scored]]:
+    """This rank's images scored, and the threshold, which is chosen first where it is not known.
+
+    With a run, on one process, what an evaluation of the same `key` has left behind is taken over.
+    """
+    run = scoring.run if world() == 1 else None
+    if known is None:
+        leading = next(metric for metric in scoring.metrics if metric.name == scoring.config.primary)
+        with Spool(None if run is None else run.spool_folder(scoring.set_name), key) as spool:
+            known = choose_on(work(_rest(share, spool.kept)), leading, scoring.config, spool)
+            return known, scoring.score_all(from_spool(spool, share, cache), known, None)
+    journal = None if run is None else Journal(run, scoring.set_name, {**key, "threshold": known})
+    before = {} if journal is None else journal.done
+    return known, [*before.values(), *scoring.score_all(work(_rest(share, before)), known, journal)]
 
 
 def _tables_by_id(scored: Sequence[Scored]) -> dict[str, Tables]:
