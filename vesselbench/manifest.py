@@ -11,6 +11,7 @@ from vesselbench.rundir import RunDir, file_sha256, read_json, write_json
 MANIFEST = "meta.json"
 WEIGHTS = "weights.safetensors"
 STATE_VALUES = "state.json"
+NO_STATE = "it holds no optimizer state"
 
 
 def state_file(name: str) -> str:
@@ -49,7 +50,7 @@ def fault_of(folder: Path) -> str | None:
     except UserError as error:
         return error.message
     if STATE_VALUES not in manifest["files"]:
-        return "it holds no optimizer state"
+        return NO_STATE
     for name, entry in manifest["files"].items():
         path = folder / name
         if not path.is_file():

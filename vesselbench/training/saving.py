@@ -14,13 +14,15 @@ import torch
 
 from vesselbench import distributed
 from vesselbench.errors import UserError
-from vesselbench.manifest import MANIFEST, WEIGHTS, fault_of, saved_steps
+from vesselbench.manifest import MANIFEST, NO_STATE, WEIGHTS, fault_of, saved_steps
 from vesselbench.model import save_trained
 from vesselbench.rundir import RunDir, file_sha256, sync_folder, write_json
 from vesselbench.training.state import States
 
 DRAFT = ".tmp"
 ASIDE = ".damaged"
+STATELESS = ".without-state"
+"""Weights that are sound, of a step that comes again."""
 
 
 def save_checkpoint(
@@ -82,7 +84,7 @@ def newest_sound(run: RunDir) -> tuple[int | None, list[str]]:
         fault = fault_of(run.checkpoints / str(step))
         if fault is None:
             return step, said
-        aside = _set_aside(run.checkpoints / str(step))
+        aside = _set_aside(run.checkpoints / str(step), ASIDE if fault != NO_STATE else STATELESS)
         said.append(f"checkpoint {step} is passed over: {fault} (kept as {aside.name})")
     return None, said
 
@@ -95,11 +97,11 @@ def clear_drafts(run: RunDir) -> list[str]:
     return [draft.name for draft in drafts]
 
 
-def _set_aside(folder: Path) -> Path:
+def _set_aside(folder: Path, ending: str) -> Path:
     number = 0
-    aside = folder.with_name(f"{folder.name}{ASIDE}")
+    aside = folder.with_name(f"{folder.name}{ending}")
     while aside.exists():
         number += 1
-        aside = folder.with_name(f"{folder.name}{ASIDE}.{number}")
+        aside = folder.with_name(f"{folder.name}{ending}.{number}")
     folder.rename(aside)
     return aside

@@ -116,3 +116,6 @@ def test_only_the_newest_checkpoint_keeps_its_state_when_asked(checkpoints, tmp_
     assert not (tmp_path / "checkpoints/1/state.json").exists()
     assert (tmp_path / "checkpoints/2/state.json").exists()
     assert checkpoints.resume()[0] == 2
+    (tmp_path / "checkpoints/2/meta.json").unlink()
+    assert checkpoints.resume()[0] == 0
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1.without-state", "2.damaged"]
