@@ -79,7 +79,7 @@ def test_merging_takes_every_leaf_of_the_second_mapping(first, second):
         ("train.augment.crop=0", "train.augment.crop", ""),
         ("evaluation.metrics=[dice,dice]", "metrics names one twice", ""),
         ("name=../elsewhere", "name", "Name of the run"),
-        ("name=comparison", "'comparison' is the folder of the reports", ""),
+        ("name=comparison", "'comparison' is a folder of the comparisons", ""),
         ("model.channels=[0,8]", "model.channels.0", ""),
         ("model.window=100", "model: window 100 must be a multiple of 8", ""),
     ],
