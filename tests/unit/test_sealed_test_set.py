@@ -14,6 +14,7 @@ from vesselbench.config import DataConfig
 from vesselbench.data.dataset import load_dataset
 from vesselbench.ledger import ledger_file, read_ledger
 from vesselbench.recipes import validate_recipe
+from vesselbench.report import render_comparison
 from vesselbench.report.pseudonyms import shown_comparison
 from vesselbench.rundir import read_json
 from vesselbench.runs import score_run
@@ -120,3 +121,17 @@ def test_the_command_lists_the_scorings_and_exits_with_one_when_the_chain_is_bro
     broken = CliRunner().invoke(app, words)
     assert broken.exit_code == 1
     assert "broken: line 1 does not follow the line before it" in broken.stderr
+
+
+@pytest.mark.parametrize("pseudonymised", [False, True])
+def test_the_report_says_how_often_the_test_set_was_scored_and_by_what(
+    run, catalogue, test_set, tmp_path, pseudonymised
+):
+    for _ in range(2):
+        score_run(run, "test", catalogue, Silent(), again=True)
+    page = render_comparison(compare([run]), tmp_path / "report", catalogue, pseudonymised=pseudonymised)
+    last = read_ledger(test_set).entries[-1]
+    for text in (page.read_text(), page.with_name("report.md").read_text().replace("\\", "")):
+        assert "This test set has been scored 2 times, with one model" in text
+        assert last.scoring.weights_sha256[:12] in text
+        assert text.count(last.time) >= 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vesselbench.compare import Comparison
+from vesselbench.comparison import Scorings
 from vesselbench.contender import Contender, mean_of, median_of
 from vesselbench.likeness import start_of
 from vesselbench.report import words
@@ -151,6 +152,22 @@ def split_table(comparison: Comparison) -> Table:
         ("compared", f"{comparison.set_name}: {len(comparison.images)} images of {len(set(comparison.groups))} groups"),
     )
     return Table(("", ""), tuple((Cell(name), Cell(value)) for name, value in lines))
+
+
+def scoring_table(scorings: Scorings) -> Table:
+    """Every scoring of the test set that its ledger holds, oldest first."""
+    rows = [
+        (
+            Cell(str(entry.number)),
+            Cell(entry.time),
+            Cell(entry.scoring.recipe),
+            Cell(words.or_absent(entry.scoring.seed, str)),
+            Cell(entry.scoring.run),
+            Cell(words.short_hash(entry.scoring.weights_sha256)),
+        )
+        for entry in scorings.entries
+    ]
+    return Table(("scoring", "time", "recipe", "seed", "run", "weights (sha256)"), tuple(rows))
 
 
 def version_table(comparison: Comparison) -> Table:

@@ -58,6 +58,7 @@ def view_of(
         "costs": tables.cost_table(comparison),
         "parts": tables.part_table(comparison),
         "origins": tables.origin_table(comparison),
+        "scorings": None if comparison.scorings is None else tables.scoring_table(comparison.scorings),
         "split": tables.split_table(comparison),
         "unlike_settings": unlike,
         "shared_settings": shared,
