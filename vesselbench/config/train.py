@@ -64,6 +64,14 @@ class TrainConfig(Settings):
     """Share of the training in which the learning rate rises linearly from 0."""
     schedule: Literal["cosine", "poly", "constant"] = "cosine"
     """Course of the learning rate after the warm-up, down to 0 for cosine and poly (power 0.9)."""
+    ema: Decay = 0.0
+    """Decay per step of a moving average of the trained weights; 0: none. The average is what is validated, saved and
+    scored. It warms up: the decay is at most (1 + step) / (10 + step)."""
+    patience: int = Field(default=0, ge=0)
+    """Stop after so many validations in a row without a better score; 0: never. The learning rate's course is still the
+    whole training's."""
+    validate_first: bool = True
+    """Validate before the first step, too: what the weights score untrained."""
     zero_stage: Literal["auto", 0, 1, 2, 3] = "auto"
     """DeepSpeed ZeRO stage; auto: the lowest that fits into memory."""
     init: Literal["auto", "plain", "sharded"] = "auto"
@@ -121,6 +129,10 @@ class TrainConfig(Settings):
         wanted = self.offload
         if "nvme" in (wanted.optimizer, wanted.parameters) and wanted.folder is None:
             raise ValueError("train.offload to nvme needs train.offload.folder")
+        if wanted.optimizer == "nvme" and self.ema:
+            raise ValueError("train.ema needs the optimizer's weights in memory: not with train.offload.optimizer=nvme")
+        if self.patience and not self.validate_every:
+            raise ValueError("train.patience counts validations: set train.validate_every")
         if isinstance(self.zero_stage, int) and self.zero_stage < self.least_stage:
             raise ValueError(f"train.offload as it is set needs train.zero_stage={self.least_stage} or above, or auto")
         return self

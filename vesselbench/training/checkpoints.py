@@ -72,12 +72,19 @@ class Checkpoints:
         if better:
             progress.best_score, progress.best_step = score, step
         progress.validated_step = step
+        progress.waited = 0 if better else progress.waited + 1
         self._scored = {"metric": self._metric, "score": score}
         saved = self.save(step)
         shown = "none" if score is None else f"{score:.4f}"
         at = f"at threshold {scores.threshold:.2f}"
         best_now = " (best so far)" if better else ""
         return f"step {step}: validation {self._metric} {shown} {at}{best_now}; {saved}"
+
+    def note_first(self, scores: Scores) -> str:
+        """Record what the weights score that training starts from; returns it in words."""
+        score = scores.mean(self._metric)
+        self.record({"first_score": score})
+        return f"step 0: validation {self._metric} {'none' if score is None else f'{score:.4f}'} before training"
 
     def save(self, step: int) -> str:
         """Save step `step`, remove what the rule no longer keeps; returns size and time, in words."""

@@ -9,6 +9,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from vesselbench.precision import Arithmetic, arithmetic_of, batch_norms, weight
 from vesselbench.recipes import model_settings
 from vesselbench.training.base import base_bits
 from vesselbench.training.budget import Budget
+from vesselbench.training.ema import MovingAverage
 from vesselbench.training.feed import Feed
 from vesselbench.training.initial import build_initial
 from vesselbench.training.integrity import NonFiniteError
@@ -101,6 +103,7 @@ class Engine:
     arithmetic: Arithmetic
     budget: Budget
     optimizer: torch.optim.Optimizer
+    average: MovingAverage | None = None
     learning_rate: float = 0.0
     clock: StepClock = field(init=False)
 
@@ -139,9 +142,12 @@ class Engine:
         base = distributed.on_first(partial(_digests, plugin, config))
         collate = plugin.collator(config, task)
         feed = Feed.of(plugin, config, task, train, open_cache(recipe.data))
-        return cls(
-            engine, module, collate, feed, device, stage, settings, base, arithmetic, budget=budget, optimizer=optimizer
-        )
+        average = MovingAverage(engine, module, train.ema) if train.ema else None
+        return cls(engine, module, collate, feed, device, stage, settings, base, arithmetic, budget, optimizer, average)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Context in which the model has the weights that are validated and saved: with ``train.ema`` their average."""
+        return nullcontext() if self.average is None else self.average.shown()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -189,6 +195,9 @@ class Engine:
             self.clock.lap("optimizer")
             for name, value in losses.items():
                 sums[name] = sums.get(name, torch.zeros(())) + value.detach().float().cpu()
+        if self.average is not None:
+            self.average.update()
+            self.clock.lap("optimizer")
         return {name: value / len(micro_batches) for name, value in sums.items()}
 
     @torch.no_grad()

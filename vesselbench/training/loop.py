@@ -108,14 +108,17 @@ def train_steps(
         progress=partial(_validated, watch, stop),
         cache=open_cache(recipe.data),
     )
-    validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
     progress, states = Progress(), States()
     states.register("progress", progress)
     states.register("budget", budget)
     states.register("clock", engine.clock)
     states.register("optimizer", engine.optimizer_state())
+    if engine.average is not None:
+        states.register("average", engine.average)
     states.register("random", random := RandomState(device), per_rank=True)
     checkpoints = Checkpoints(run, recipe, catalogue, engine, states, progress)
+    if resumed or not recipe.train.validate_first:
+        validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
     if resumed:
         go_on(run, checkpoints, watch)
     plugin = catalogue.models[recipe.model["name"]]
@@ -137,6 +140,8 @@ def train_steps(
             watch,
             stop,
         )
+        if recipe.train.validate_first and not resumed:
+            work.validate_first()
         work.go(dataset.of("train"))
     engine.close()
 
@@ -166,16 +171,20 @@ class Work:
             self._go(samples)
         except StoppedError:
             if self.progress.step:  # before the first step there is nothing to save
-                self.watch.line(self.checkpoints.save(self.progress.step))
+                with self.engine.averaged():
+                    self.watch.line(self.checkpoints.save(self.progress.step))
             raise
+        stopped = not self.engine.budget.is_used(self.progress.step)
+        if stopped:
+            self.watch.line(f"stopped early: {self.progress.waited} validations without a better score")
         facts = clock.facts(self.settings.batch_size) | machine_facts(self.gauges, self.engine.device)
         self.checkpoints.record({"steps": self.progress.step} | facts)
 
     def _go(self, samples: Sequence[Sample]) -> None:
-        done, budget = self.progress.step, self.engine.budget
+        done = self.progress.step
         if done:
             self.look(done)  # the run may have ended between a step and its validation
-            if budget.is_used(done):
+            if self.is_over(done):
                 return
         # closed in any case: the loader's processes do not hear SIGTERM, and waiting for them would not end
         with closing(self.engine.train_batches(samples, done)) as steps:
@@ -184,8 +193,20 @@ class Work:
                 self.step(step, batches)
                 self.stop.check()
                 self.look(step)
-                if budget.is_used(step):
+                if self.is_over(step):
                     return
+
+    def is_over(self, step: int) -> bool:
+        """Whether nothing follows step `step`: the budget is used, or patience is at its end."""
+        patience = self.settings.patience
+        return self.engine.budget.is_used(step) or 0 < patience <= self.progress.waited
+
+    def validate_first(self) -> None:
+        """Score the weights that training starts from; they are no checkpoint."""
+        result = self.validate()
+        self.engine.clock.set_aside("validation")
+        log_validation(self.run, 0, result, self.engine.clock, self.trackers)
+        self.watch.line(self.checkpoints.note_first(result.scores))
 
     def step(self, step: int, batches: Sequence[Batch]) -> None:
         """One optimizer step, and its line in the log when that is due."""
@@ -204,21 +225,26 @@ class Work:
 
     def look(self, step: int) -> None:
         """What follows step `step`: a validation when it is due and not done yet, and a checkpoint when that is due."""
-        clock, last = self.engine.clock, self.engine.budget.is_used(step)
-        if (due(step, self.settings.validate_every) or last) and self.progress.validated_step < step:
-            before = self.random.state()
-            try:
-                result = self.validate()
-            except StoppedError:
-                self.random.restore(before)  # it will be done again, from its beginning
-                raise
-            clock.set_aside("validation")
-            log_validation(self.run, step, result, clock, self.trackers)
-            self.trackers.scores = result.scores
-            self.watch.line(self.checkpoints.offer_best(step, result.scores))
+        validates = due(step, self.settings.validate_every) or self.engine.budget.is_used(step)
+        if validates and self.progress.validated_step < step:
+            with self.engine.averaged():
+                self._validate_and_save(step)
         elif due(step, self.settings.save_every):  # a validation saves too
-            self.watch.line(self.checkpoints.save(step))
-        clock.set_aside("saving")
+            with self.engine.averaged():
+                self.watch.line(self.checkpoints.save(step))
+        self.engine.clock.set_aside("saving")
+
+    def _validate_and_save(self, step: int) -> None:
+        before = self.random.state()
+        try:
+            result = self.validate()
+        except StoppedError:
+            self.random.restore(before)  # it will be done again, from its beginning
+            raise
+        self.engine.clock.set_aside("validation")
+        log_validation(self.run, step, result, self.engine.clock, self.trackers)
+        self.trackers.scores = result.scores
+        self.watch.line(self.checkpoints.offer_best(step, result.scores))
 
 
 def _validated(watch: Watch, stop: Stop, done: int, total: int) -> None:

@@ -83,8 +83,9 @@ def scales(names: list[str], wanted: dict[str, float], part_of: Callable[[str], 
 def make_optimizer(groups: list[dict[str, Any]], train: TrainConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019) or SGD with Nesterov's momentum over the given groups.
 
-    Plain torch: no operator is compiled.
+    Plain torch: no operator is compiled. Each group notes how many parameters it has (``count``): ZeRO takes them away.
     """
+    groups = [{**group, "count": sum(whole_numel(p) for p in group["params"])} for group in groups]
     if train.optimizer == "sgd":
         return torch.optim.SGD(
             groups, lr=train.lr, momentum=train.momentum, nesterov=train.momentum > 0, weight_decay=train.weight_decay
@@ -103,6 +104,10 @@ def optimizer_lines(optimizer: torch.optim.Optimizer, train: TrainConfig, length
     sizes: Counter[str] = Counter()
     for group in optimizer.param_groups:
         label = group.get("label", f"lr {group['lr']:g}, decay {group['weight_decay']:g}, by the model's plugin")
-        sizes[label] += sum(whole_numel(parameter) for parameter in group["params"])
+        sizes[label] += group["count"]
     lines.append("trained parameters: " + "; ".join(f"{size:,} ({label})" for label, size in sizes.items()))
+    if train.ema:
+        lines.append(
+            f"validated, saved and scored is a moving average of the trained weights, decay {train.ema:g} per step"
+        )
     return lines

@@ -20,6 +20,8 @@ class Progress:
     """Newest step whose validation is complete."""
     best_score: float | None = None
     best_step: int | None = None
+    waited: int = 0
+    """Validations since the best one."""
     seconds_before: float = 0.0
     """Wall time of the processes before this one, up to the checkpoint that was resumed."""
     _started: float = field(default_factory=time.perf_counter)
@@ -39,4 +41,4 @@ class Progress:
         self.seconds_before, self._started = float(state.values["seconds"]), time.perf_counter()
 
 
-STORED = ("step", "samples", "validated_step", "best_score", "best_step")
+STORED = ("step", "samples", "validated_step", "best_score", "best_step", "waited")

@@ -99,6 +99,7 @@ def describe(engine: Engine, recipe: Recipe, dataset: Dataset, catalogue: Catalo
         "device": str(engine.device),
         "precision": engine.arithmetic,
         "optimizer": recipe.train.optimizer,
+        "saved_weights": f"moving average, decay {train.ema:g}" if train.ema else "of the step",
         "parameters": {"total": total, "trainable": trainable, "parts": parts},
         "parameter_bytes_per_rank": held,
         "base_weights": engine.base_weights,

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from vesselbench import UserError
 from vesselbench.config import TrainConfig
+from vesselbench.recipes import validate_recipe
+from vesselbench.sharding import whole_numel
+from vesselbench.training.engine import Engine
 from vesselbench.training.optimizer import make_optimizer, optimizer_lines, param_groups, undecayed
 
 
@@ -97,3 +102,14 @@ def test_sgd_has_nesterovs_momentum_and_weight_decay_by_group():
         (True, 0.9, 0.1),
         (True, 0.9, 0.0),
     ]
+
+
+def test_the_header_counts_whole_parameters_also_when_zero_has_split_them(catalogue, dataset, device):
+    settings = {"steps": 1, "batch_size": 2, "device": "cpu", "zero_stage": 3}
+    values = {"name": "x", "model": {"name": "unet", "channels": [4, 8]}, "train": settings}
+    recipe = validate_recipe(values, catalogue)
+    engine = Engine.build(recipe, dataset.task, catalogue, device)
+    total = sum(whole_numel(parameter) for parameter in engine.module.parameters())
+    line = optimizer_lines(engine.optimizer, recipe.train, "1 step")[1]
+    engine.close()
+    assert sum(int(number.replace(",", "")) for number in re.findall(r"([\d,]+) \(lr", line)) == total > 0
