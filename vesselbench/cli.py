@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -187,9 +188,11 @@ def env() -> None:
 
 def main() -> None:
     """Entry point: a UserError becomes two lines on standard error and exit code 2."""
+    from vesselbench import jobs
     from vesselbench.jobs import STOPPED, LaunchError, StoppedError, end, in_job, is_rank, may_speak
     from vesselbench.plugins import add_commands
 
+    sys.argv = jobs.without_launchers_words(sys.argv)
     try:
         for text in add_commands(app):
             typer.echo(text, err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,12 +36,16 @@ RUNS = Path("runs")
 
 @contextmanager
 def session() -> Iterator[tuple[Catalogue, Watch]]:
-    """The catalogue, and progress on standard error; a plugin that was left out is named there."""
+    """The catalogue, and progress on standard error; a plugin that was left out is named there. Of several processes
+    the first one alone says anything."""
     from vesselbench.console import ConsoleWatch
+    from vesselbench.jobs import is_first
     from vesselbench.plugins import load_catalogue
+    from vesselbench.watch import Silent
 
     catalogue = load_catalogue()
-    with ConsoleWatch() as watch:
+    speaking: AbstractContextManager[Watch] = ConsoleWatch() if is_first() else nullcontext(Silent())
+    with speaking as watch:
         for plugin in catalogue.plugins:
             if plugin.error:
                 watch.line(f"plugin {plugin.name} was left out: {plugin.error}")

@@ -52,7 +52,8 @@ def world() -> int:
 
 def local_world() -> int:
     """Processes on this machine: what its cores are shared between."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if is_rank() else 1
+    given = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE")  # torchrun's and deepspeed's name
+    return int(given or 1) if is_rank() else 1
 
 
 def mean_over_ranks(values: Mapping[str, torch.Tensor]) -> dict[str, float]:

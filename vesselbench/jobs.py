@@ -71,6 +71,16 @@ def is_rank() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def is_first() -> bool:
+    """Whether this process is the only one, or rank 0 of those that a launcher started."""
+    return not is_rank() or os.environ["RANK"] == "0"
+
+
+def without_launchers_words(words: list[str]) -> list[str]:
+    """A command line without the deepspeed launcher's own word (``--local_rank=0``; LOCAL_RANK says the same)."""
+    return [word for place, word in enumerate(words) if not (place == 1 and word.startswith("--local_rank="))]
+
+
 def may_speak() -> bool:
     """Whether this process is the first of its job to report an error."""
     lock = os.environ.get(ERROR_LOCK)
