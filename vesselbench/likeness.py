@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from vesselbench.contender import Contender
@@ -116,6 +117,9 @@ ASPECTS: tuple[tuple[str, Callable[[ScoredRun], object]], ...] = (
     ("seed", lambda c: c.record.get("seed")),
     ("training budget", lambda c: f"{c.costs.samples_seen:,} samples seen"),
     ("batch", lambda c: f"{c.costs.steps:,} steps of {c.costs.batch_size} samples"),
+    ("number of validations", lambda c: c.record.get("validations")),
+    ("selection", lambda c: selection_of(c.record)),
+    ("optimizer", lambda c: c.record.get("optimizer")),
     ("start", lambda c: start_of(c.record)),
     ("choice of the threshold", lambda c: c.summary.get("threshold_from")),
     ("device", lambda c: c.costs.device),
@@ -124,7 +128,11 @@ ASPECTS: tuple[tuple[str, Callable[[ScoredRun], object]], ...] = (
     ("arithmetic", lambda c: c.costs.precision),
 )
 """Allowed to differ, but then said."""
+BUDGET = ("training budget", "batch", "number of validations", "selection")
+LONGER = 1.1
+"""Ratio of training times from which they count as unlike."""
 CONSEQUENCES = {
+    **dict.fromkeys(BUDGET, "; this is not an equal budget"),
     "device": "; their times do not compare",
     **dict.fromkeys(("number of processes", "ZeRO stage", "arithmetic"), "; this alone changes their times"),
 }
@@ -137,10 +145,29 @@ def notes_of(contenders: Sequence[Contender]) -> tuple[str, ...]:
     notes = [f"The split leaks (data.allow_leak): {line}." for line in leaks]
     for name, aspect in ASPECTS:
         notes.extend(_unlike(name, {contender.label: _over_seeds(contender, aspect) for contender in contenders}))
+    notes.extend(_unlike_times(contenders))
     augmentations = {contender.label: _augmentation(contender) for contender in contenders}
     for key in dict.fromkeys(key for settings in augmentations.values() for key in settings):
         notes.extend(_unlike(f"augmentation ({key})", {label: s.get(key) for label, s in augmentations.items()}))
     return (*notes, *_unlike_versions(runs), *_twins(contenders), *_left_out(contenders))
+
+
+def selection_of(record: Mapping[str, Any]) -> str | None:
+    """How the weights that are scored were chosen among those of the training; None for a run that does not say."""
+    if "validations" not in record:
+        return None
+    stopped = ", stopped early" if record.get("stopped_early") else ""
+    return f"best of {record['validations']} validations{stopped}; weights: {record.get('saved_weights')}"
+
+
+def _unlike_times(contenders: Sequence[Contender]) -> list[str]:
+    """A note when a model trained longer than another: the mean over its seeds."""
+    times = {c.label: [seed.costs.train_seconds for seed in c.seeds] for c in contenders}
+    known = {label: fmean(filter(None, some)) for label, some in times.items() if some and all(some)}
+    if len(known) < 2 or max(known.values()) <= LONGER * min(known.values()):
+        return []
+    listed = ", ".join(f"{label}: {seconds / 60:.1f} minutes" for label, seconds in known.items())
+    return [f"Unlike training time: {listed}; this is not an equal budget where time is what counts."]
 
 
 def _over_seeds(contender: Contender, aspect: Callable[[ScoredRun], object]) -> str:

@@ -280,3 +280,16 @@ def test_no_runs_and_a_negative_margin_are_refused(write_run):
         compare([])
     with pytest.raises(UserError, match="margin"):
         compare([write_run("a", flat(0.9), GROUPS)], margin=-0.1)
+
+
+def test_an_unequal_budget_is_told(write_run):
+    more = {"validations": 12, "stopped_early": False, "optimizer": "sgd", "saved_weights": "of the step"}
+    less = {**more, "validations": 1, "optimizer": "adamw", "saved_weights": "moving average, decay 0.9"}
+    a = write_run("a", flat(0.9), GROUPS, **more, train_seconds=600)
+    b = write_run("b", flat(0.8), GROUPS, **less, train_seconds=120, config={"train": {"augment": {"blur": 1.0}}})
+    notes = "\n".join(compare([a, b]).notes)
+    assert "Unlike number of validations: a: 12, b: 1; this is not an equal budget." in notes
+    assert "Unlike selection: a: best of 12 validations; weights: of the step, b: best of 1 validations;" in notes
+    assert "Unlike optimizer: a: sgd, b: adamw." in notes
+    assert "Unlike training time: a: 10.0 minutes, b: 2.0 minutes;" in notes
+    assert "Unlike augmentation (blur): a: 0.0, b: 1.0." in notes

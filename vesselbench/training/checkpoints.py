@@ -72,6 +72,7 @@ class Checkpoints:
         if better:
             progress.best_score, progress.best_step = score, step
         progress.validated_step = step
+        progress.validations += 1
         progress.waited = 0 if better else progress.waited + 1
         self._scored = {"metric": self._metric, "score": score}
         saved = self.save(step)

@@ -177,8 +177,9 @@ class Work:
         stopped = not self.engine.budget.is_used(self.progress.step)
         if stopped:
             self.watch.line(f"stopped early: {self.progress.waited} validations without a better score")
+        counts = {"validations": self.progress.validations, "stopped_early": stopped}
         facts = clock.facts(self.settings.batch_size) | machine_facts(self.gauges, self.engine.device)
-        self.checkpoints.record({"steps": self.progress.step} | facts)
+        self.checkpoints.record({"steps": self.progress.step, **counts, **facts})
 
     def _go(self, samples: Sequence[Sample]) -> None:
         done = self.progress.step

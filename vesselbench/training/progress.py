@@ -20,6 +20,8 @@ class Progress:
     """Newest step whose validation is complete."""
     best_score: float | None = None
     best_step: int | None = None
+    validations: int = 0
+    """Validations done after a step."""
     waited: int = 0
     """Validations since the best one."""
     seconds_before: float = 0.0
@@ -41,4 +43,4 @@ class Progress:
         self.seconds_before, self._started = float(state.values["seconds"]), time.perf_counter()
 
 
-STORED = ("step", "samples", "validated_step", "best_score", "best_step", "waited")
+STORED = ("step", "samples", "validated_step", "best_score", "best_step", "validations", "waited")
