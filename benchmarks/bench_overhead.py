@@ -30,7 +30,7 @@ from vesselbench.training.progress import Progress
 from vesselbench.training.trackers import Trackers
 from vesselbench.watch import Silent
 
-ROUNDS, STEPS = 15, 4
+ROUNDS, STEPS = 11, 3
 ENDLESS = 10**6
 
 
@@ -65,7 +65,7 @@ def bare_steps(recipe: Recipe, dataset: Any, catalogue: Any) -> Iterator[None]:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     feed = Feed.of(plugin, config, dataset.task, train)
-    for _, batches in feed.batches(dataset.of("train"), 0, 1, ENDLESS):
+    for _, batches in feed.batches(dataset.of("train"), 0, 1, steps=ENDLESS):
         for batch in batches:
             loss = module.loss(batch_to(batch, torch.device("cpu")))["loss"]
             (loss / len(batches)).backward()
@@ -78,19 +78,28 @@ def bare_steps(recipe: Recipe, dataset: Any, catalogue: Any) -> Iterator[None]:
 
 
 def harness_steps(engine: Engine, dataset: Any) -> Iterator[None]:
-    for _, batches in engine.feed.batches(dataset.of("train"), 0, 1, ENDLESS):
+    for _, batches in engine.feed.batches(dataset.of("train"), 0, 1, steps=ENDLESS):
         engine.train_step(batches)
         yield
 
 
 def logged_steps(engine: Engine, dataset: Any, recipe: Recipe, catalogue: Any, folder: Path) -> Iterator[None]:
     """The training loop's steps: the clock's laps, the live view's values, a line of the log every ``log_every``."""
-    trackers = Trackers([], folder, catalogue, enabled=True)
-    quiet: Any = None  # neither validations nor checkpoints are due
+    unused: Any = None  # neither validations nor checkpoints are due
     work = Work(
-        recipe.train, RunDir(folder), engine, Gauges(engine.device), quiet, Progress(), quiet, trackers, Silent()
+        settings=recipe.train,
+        run=RunDir(folder),
+        engine=engine,
+        gauges=Gauges(engine.device),
+        validate=unused,
+        progress=Progress(),
+        random=unused,
+        checkpoints=unused,
+        trackers=Trackers([], folder, catalogue, enabled=True),
+        watch=Silent(),
+        stop=unused,
     )
-    for step, batches in engine.feed.batches(dataset.of("train"), 0, 1, ENDLESS):
+    for step, batches in engine.feed.batches(dataset.of("train"), 0, 1, steps=ENDLESS):
         engine.clock.lap("data")
         work.step(step, batches)
         yield

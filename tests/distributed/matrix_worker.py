@@ -70,9 +70,12 @@ def train(job: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[s
         steps = [engine.train_step(batch) for _ in range(settings.train.total_steps)]
     else:
         steps = [engine.train_step(batches) for _, batches in engine.train_batches(dataset.of("train"))]
+    with engine.averaged():
+        saved, size = digest(engine.module)
     found = {
         "losses": [distributed.mean_over_ranks(losses) for losses in steps],
-        "hash": digest(engine.module),
+        "hash": saved,
+        "size": size,
         "held": engine.local_parameter_bytes(),
         "arithmetic": engine.arithmetic,
     }
@@ -80,13 +83,15 @@ def train(job: dict[str, Any], dataset: Dataset, catalogue: Catalogue) -> dict[s
     return found
 
 
-def digest(module: torch.nn.Module) -> str:
-    total = hashlib.sha256()
+def digest(module: torch.nn.Module) -> tuple[str, float]:
+    """A hash of every trained weight, and the sum of their squares."""
+    total, size = hashlib.sha256(), 0.0
     for parameter in module.parameters():
         if parameter.requires_grad:
             with sharding.whole([parameter]):
                 total.update(parameter.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
+                size += float(parameter.detach().double().square().sum())
+    return total.hexdigest(), size
 
 
 def launch(folder: Path, jobs: dict[str, dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:

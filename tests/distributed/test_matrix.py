@@ -21,6 +21,7 @@ CASES: dict[str, dict[str, Any]] = {
     "uneven": {"zero_stage": 3},
 }
 LOWER = {precision: {"zero_stage": 3, "precision": precision} for precision in ("bf16", "autocast")}
+AVERAGED = {f"averaged {stage}": {"zero_stage": stage, "ema": 0.5, "lr": 0.1} for stage in range(4)}
 LOWER_MODELS = ("sa2va", "unet")  # on one process the contract tests train every model in bf16
 
 
@@ -34,6 +35,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, 
     jobs = {f"{model} {case}": job(model, **train) for model in MODELS for case, train in CASES.items()}
     jobs |= {f"{model} uneven": {**job(model, **CASES["uneven"]), "uneven": True} for model in MODELS}
     jobs |= {f"{model} {name}": job(model, **train) for model in LOWER_MODELS for name, train in LOWER.items()}
+    jobs |= {f"unet {name}": job("unet", **train) for name, train in AVERAGED.items()}
     return launch(tmp_path_factory.mktemp("matrix"), jobs)
 
 
@@ -82,3 +84,13 @@ def test_bfloat16_learns_nearly_the_same(model, arithmetic, ranks, alone):
     assert found["arithmetic"] == arithmetic
     assert totals(found) == pytest.approx(alone[model], rel=0.02)
     assert totals(found) != pytest.approx(alone[model], rel=1e-7), "that was float32"
+
+
+@pytest.mark.parametrize("case", AVERAGED)
+def test_every_rank_shows_the_same_average_as_one_process(case, ranks, dataset, device):
+    first, second = (rank[f"unet {case}"] for rank in ranks)
+    alone = train(job("unet", **AVERAGED[case]), dataset, CATALOGUE)
+    plain = train(job("unet", **{**AVERAGED[case], "ema": 0.0}), dataset, CATALOGUE)
+    assert first["hash"] == second["hash"]
+    assert first["size"] == pytest.approx(alone["size"], rel=1e-6)
+    assert abs(alone["size"] - plain["size"]) > 1e-4 * plain["size"], "the average is not the weights"

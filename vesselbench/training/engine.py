@@ -177,10 +177,8 @@ class Engine:
         Raises UserError on every rank when any rank's loss is not finite, before the weights are touched.
         """
         self.engine.train()
-        group = self.optimizer.param_groups[0]
-        self.learning_rate = (
-            self.budget.train.lr * group["lr"] / group["initial_lr"]
-        )  # after the step it is the next one's
+        group = self.optimizer.param_groups[0]  # read now: after the step it has the next one's rate
+        self.learning_rate = self.budget.train.lr * group["lr"] / group["initial_lr"]
         sums: dict[str, torch.Tensor] = {}
         for number, batch in enumerate(micro_batches, 1):
             losses = self.engine("loss", batch_to(batch, self.device, self.dtype))
