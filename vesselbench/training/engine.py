@@ -139,6 +139,8 @@ class Engine:
         engine, *_ = deepspeed.initialize(
             model=step, optimizer=optimizer, lr_scheduler=schedule, config=settings, dist_init_required=False
         )
+        if stage == 0 and distributed.world() == 1:
+            engine.enable_backward_allreduce = False  # it would pack, send and unpack all gradients, to nobody
         base = distributed.on_first(partial(_digests, plugin, config))
         collate = plugin.collator(config, task)
         feed = Feed.of(plugin, config, task, train, open_cache(recipe.data))

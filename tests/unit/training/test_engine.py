@@ -24,6 +24,11 @@ def test_the_private_name_that_keeps_deepspeed_from_compiling_is_still_there():
     assert "deepspeed.ops.__compatible_ops__" in inspect.getsource(backend)
 
 
+def test_the_name_that_keeps_deepspeed_from_sending_gradients_to_nobody_is_still_there():
+    backend = importlib.import_module("deepspeed.runtime.engine")
+    assert "if self.enable_backward_allreduce and" in inspect.getsource(backend)
+
+
 def test_batch_norm_is_refused_on_several_processes_only(monkeypatch):
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1))
     engine._refuse_batch_norm(net)
