@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from vesselbench import distributed, sharding
+from vesselbench.jobs import StoppedError
 from vesselbench.training.shares import Share, shares_of
 from vesselbench.training.state import State, Whole
 
@@ -42,15 +43,24 @@ class MovingAverage:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Context in which the model has the averaged weights. Every rank must enter it; steps are for after it."""
+        """Context in which the model has the averaged weights. Every rank must enter it; steps are for after it.
+
+        After an error the weights are not put back, for which this rank would wait for the others; after a request to
+        stop, which all ranks raise together, they are.
+        """
         aliased = {name: share for name, share in self._shares.items() if share.flat is share.parameter}
         self._weights = {name: share.master().clone() for name, share in aliased.items()}
         self._put(self._averages)
         try:
             yield
-        finally:
-            weights, self._weights = self._weights, None
-            self._put({name: weights.get(name, share.master()) for name, share in self._shares.items()})
+        except StoppedError:
+            self._hide()
+            raise
+        self._hide()
+
+    def _hide(self) -> None:
+        weights, self._weights = self._weights or {}, None
+        self._put({name: weights.get(name, share.master()) for name, share in self._shares.items()})
 
     def state(self) -> State:
         tensors: dict[str, torch.Tensor | Whole] = {}
