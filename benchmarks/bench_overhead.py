@@ -24,6 +24,7 @@ from vesselbench.rundir import RunDir
 from vesselbench.training.engine import Engine
 from vesselbench.training.feed import Feed
 from vesselbench.training.gauges import Gauges
+from vesselbench.training.integrity import Integrity, child_of
 from vesselbench.training.loop import Work
 from vesselbench.training.optimizer import make_optimizer, param_groups
 from vesselbench.training.progress import Progress
@@ -94,6 +95,7 @@ def logged_steps(engine: Engine, dataset: Any, recipe: Recipe, catalogue: Any, f
         validate=unused,
         progress=Progress(),
         random=unused,
+        integrity=Integrity(engine.engine, engine.module, child_of, recipe.train.check_after),
         checkpoints=unused,
         trackers=Trackers([], folder, catalogue, enabled=True),
         watch=Silent(),

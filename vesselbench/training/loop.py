@@ -108,15 +108,8 @@ def train_steps(
         progress=partial(_validated, watch, stop),
         cache=open_cache(recipe.data),
     )
-    progress, states = Progress(), States()
-    states.register("progress", progress)
-    states.register("budget", budget)
-    states.register("clock", engine.clock)
-    states.register("optimizer", engine.optimizer_state())
-    if engine.average is not None:
-        states.register("average", engine.average)
-    states.register("random", random := RandomState(device), per_rank=True)
-    checkpoints = Checkpoints(run, recipe, catalogue, engine, states, progress)
+    progress, random = Progress(), RandomState(device)
+    checkpoints = Checkpoints(run, recipe, catalogue, engine, _states(engine, progress, random), progress)
     if resumed or not recipe.train.validate_first:
         validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
     if resumed:
@@ -144,6 +137,19 @@ def train_steps(
             work.validate_first()
         work.go(dataset.of("train"))
     engine.close()
+
+
+def _states(engine: Engine, progress: Progress, random: RandomState) -> States:
+    """Everything that has state across steps."""
+    states = States()
+    states.register("progress", progress)
+    states.register("budget", engine.budget)
+    states.register("clock", engine.clock)
+    states.register("optimizer", engine.optimizer_state())
+    if engine.average is not None:
+        states.register("average", engine.average)
+    states.register("random", random, per_rank=True)
+    return states
 
 
 @dataclass
