@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vesselbench.commands import AsJson, Hidden, emit, session
+from vesselbench.commands import RUNS, AsJson, Hidden, Runs, emit, session
+from vesselbench.errors import UserError
 
 results_app = typer.Typer()
 Source = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder, or an exported one.")]
@@ -22,6 +23,7 @@ Scored = Annotated[
 ]
 Zip = Annotated[Path, typer.Option("--to", help="The zip file to write; it must not exist.")]
 WithImages = Annotated[bool, typer.Option("--with-images", help="Put the pixels of the images in as well.")]
+Several = Annotated[list[Path] | None, typer.Argument(metavar="[RUNS]...", help="Run folders; default: all.")]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A zip file that `vesselbench bundle` has written.")]
 
 
@@ -65,3 +67,27 @@ def verify(bundle: Bundle, as_json: AsJson = False) -> None:
     emit(asdict(found)) if as_json else typer.echo("\n".join(found.lines()))
     if not found.holds:
         raise typer.Exit(1)
+
+
+@results_app.command()
+def leaderboard(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUNS]...", help="Run folders; default: all.")
+    ] = None,
+    runs: Runs = RUNS,
+    set_name: Annotated[str, typer.Option("--set", help="train, val or test.")] = "test",
+    pseudonymise: Hidden = False,
+) -> None:
+    """One page over many scored runs: a table for each set of runs that may be compared."""
+    from vesselbench.report.leaderboard import hidden, make_board, render_board
+    from vesselbench.rundir import RunDir, check_set_name, fresh_path, runs_of
+
+    chosen = check_set_name(set_name)
+    found = [RunDir.open(path) for path in folders] if folders else list(runs_of(runs))
+    if not found:
+        raise UserError(f"no run below {runs}", "name run folders, or give the folder of the runs with --runs")
+    board = make_board(found, chosen)
+    board = hidden(board) if pseudonymise else board
+    for left in board.left_out:
+        typer.echo(f"left out: {left.run}: {left.reason}", err=True)
+    typer.echo(f"leaderboard: {render_board(board, fresh_path(runs, 'leaderboard'))}")

@@ -7,15 +7,17 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vesselbench.compare import compare
+from vesselbench.compare import compare, with_ladder
 from vesselbench.comparison import Comparison
 from vesselbench.errors import UserError
 from vesselbench.evidence.contents import run_folder, write_contents
 from vesselbench.evidence.differing import Comparing
+from vesselbench.evidence.history import LEDGER_NOTE
+from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
 from vesselbench.provenance import versions
 from vesselbench.report.pseudonyms import as_it_is, pseudonymise
@@ -71,6 +73,10 @@ def write_bundle(paths: Sequence[Path], to: Path, wish: Wish, catalogue: Catalog
         write_contents(shown, folder, catalogue, wish.images, watch)
         copies = [run_folder(folder, seed) for contender in shown.original.runs for seed in contender.seeds]
         held = compare(copies, comparison.set_name, comparison.margin)
+        if record is not None and record.get("ladder") is not None:
+            held = with_ladder(held, read_ladder(record["ladder"], paths[0] / COMPARISON))
+        notes = [note for note in shown.comparison.notes if note.startswith(LEDGER_NOTE)]
+        held = replace(held, scorings=shown.comparison.scorings, notes=(*held.notes, *notes))
         write_json(folder / COMPARISON, comparison_record(held))
         write_json(folder / MANIFEST, _manifest(folder, held, wish))
         _zip(folder, draft)

@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vesselbench.compare import compare
+from vesselbench.compare import compare, with_ladder
 from vesselbench.errors import UserError
 from vesselbench.evidence.bundle import COMPARISON, FORM, MANIFEST
 from vesselbench.evidence.contents import RUNS
 from vesselbench.evidence.differing import Difference
+from vesselbench.evidence.history import hold_history, without_history
 from vesselbench.evidence.recompute import Recomputed, read_references, recompute_rows, summaries
 from vesselbench.evidence.unpack import unpack
+from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
 from vesselbench.report.record import comparison_record
 from vesselbench.rundir import RunDir, check_set_name, file_sha256, read_json
 from vesselbench.scored import read_scored
 from vesselbench.watch import Watch
 
+LADDER = "means of the ladder: some of its rungs need the images"
 NO_IMAGES = "the fingerprint of the split covers the images, which are not in the bundle"
 
 
@@ -107,7 +110,12 @@ def _recompute(
         done.hold(run.split.fingerprint, run.scores.fingerprint, f"{run.where}, fingerprint of split.json")
     record = read_json(folder / COMPARISON)
     again = compare([run.run for run in runs], set_name, float(manifest["margin"]))
-    done.hold(record, json.loads(json.dumps(comparison_record(again))), COMPARISON)
+    if record.get("ladder") is not None:
+        again = with_ladder(again, read_ladder(record["ladder"], COMPARISON))
+        done.left_out[LADDER] += sum(len(rung["metrics"]) for rung in record["ladder"]["rungs"])
+    found = without_history(json.loads(json.dumps(comparison_record(again))))
+    done.hold(without_history(record), found, COMPARISON)
+    hold_history(record.get("scorings"), runs, done)
     done.left_out[NO_IMAGES] += 1
     return Verification(
         verdict=str(record.get("verdict")),

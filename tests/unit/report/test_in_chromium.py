@@ -10,6 +10,7 @@ import pytest
 from tests.browser import Browser, find_chromium
 from vesselbench.compare import compare
 from vesselbench.report import render_comparison
+from vesselbench.report.leaderboard import make_board, render_board
 
 PROGRAM = find_chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed (.ci/run installs it)")
@@ -73,3 +74,8 @@ def test_what_the_browser_reports_is_heard_at_all(browser, tmp_path):
     assert "http://example.invalid/x.png" in browser.requests()
     assert browser.complaints()
     assert browser.value("document.documentElement.scrollWidth") > 390
+
+
+def test_the_leaderboard_asks_for_nothing_and_fits_a_phone(browser, write_run, tmp_path):
+    runs = [write_run(name, {"x": 0.9, "y": mean}) for name, mean in (("a", 0.8), ("b", 0.4), (LONG, 0.5))]
+    check(browser, render_board(make_board(runs), tmp_path / "board"))
