@@ -5,7 +5,6 @@ comparison.json              as the report has it
 runs/<recipe>/<time>-<4 hex>/  config.yaml, run.json, split.json, validations.jsonl, eval/<set>/
 reference/samples.jsonl      id, group, target, size and spacing of every image
 reference/masks|fov|observer2|images/<id>.png
-ledger.jsonl                 how often this test set was scored, and by what
 """
 
 from __future__ import annotations

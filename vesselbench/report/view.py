@@ -84,15 +84,23 @@ def title_of(comparison: Comparison) -> str:
 
 def _score_view(comparison: Comparison) -> dict[str, Any]:
     metrics, families, ladder = score_tables.headline(comparison), bins_of(comparison), comparison.ladder
-    few = [comparison.primary, *comparison.family]
-    judged = [(pair, score_tables.judgement_table(pair, metrics)) for pair in comparison.pairs]
+    judged = [comparison.primary, *(metric for metric in metrics if metric in comparison.family)]
+    others = [metric for metric in metrics if metric not in judged]
+    differences = [
+        (
+            pair,
+            score_tables.judgement_table(pair, judged),
+            score_tables.judgement_table(pair, others) if others else None,
+        )
+        for pair in comparison.pairs
+    ]
     return {
         "scores": score_tables.metric_table(comparison, metrics),
-        "differences": judged,
+        "differences": differences,
         "ranks": score_tables.rank_table(comparison),
         "friedman": "" if comparison.several is None else words.probability(comparison.several.friedman.p),
         "seeds": score_tables.seed_table(comparison),
-        "ladder": None if ladder is None else score_tables.ladder_table(comparison, ladder, few[:6]),
+        "ladder": None if ladder is None else score_tables.ladder_table(comparison, ladder, judged[:6]),
         "images": score_tables.image_table(comparison),
         "widths": score_tables.width_table(comparison, families) if families else None,
         "cases": tables.case_table(comparison),
