@@ -80,6 +80,9 @@ def _write_prediction(
     copy, row = run_folder(folder, true), run.scores.rows[index]
     mask = read_prediction(true, set_name, index, example)
     write_bytes(copy.prediction_file(set_name, row.id), png(mask))
+    stored = true.run.probability_file(set_name, true.scores.rows[index].id)
+    if stored.is_file():
+        write_bytes(copy.probability_file(set_name, row.id), stored.read_bytes())
 
 
 def _write_reference(name: str, group: str, example: Example, folder: Path, images: bool) -> dict[str, Any]:

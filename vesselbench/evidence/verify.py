@@ -14,7 +14,7 @@ from vesselbench.evidence.bundle import COMPARISON, FORM, MANIFEST
 from vesselbench.evidence.contents import RUNS
 from vesselbench.evidence.differing import Difference
 from vesselbench.evidence.history import hold_history, without_history
-from vesselbench.evidence.recompute import Recomputed, read_references, recompute_rows, summaries
+from vesselbench.evidence.recompute import QUANTISED, Recomputed, read_references, recompute_rows, summaries
 from vesselbench.evidence.unpack import unpack
 from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
@@ -38,6 +38,8 @@ class Verification:
     numbers: int
     differences: tuple[str, ...]
     left_out: dict[str, int]
+    rough: int
+    """Of the numbers, those of 16-bit probabilities, to within 1e-3."""
 
     @property
     def holds(self) -> bool:
@@ -49,6 +51,8 @@ class Verification:
             f"{self.files} files, {self.images} images, {self.runs} runs",
             f"recomputed: {self.numbers:,} numbers, each equal to within 1e-9 unless it is named below",
         ]
+        if self.rough:
+            said.append(f"of these {self.rough:,} from 16-bit probabilities, equal to within {QUANTISED:g}")
         for reason, count in self.left_out.items():
             said.append(f"not recomputed: {count:,} ({reason})")
         said += [f"DIFFERS: {difference}" for difference in self.differences]
@@ -125,4 +129,5 @@ def _recompute(
         numbers=done.comparing.numbers,
         differences=tuple(str(difference) for difference in done.differences),
         left_out=dict(done.left_out),
+        rough=done.rough,
     )

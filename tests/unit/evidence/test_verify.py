@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from vesselbench import UserError
 from vesselbench.cli import app
+from vesselbench.data.read import load_example
+from vesselbench.evidence.bundle import Wish, write_bundle
 from vesselbench.evidence.verify import Verification, verify
 from vesselbench.watch import Silent
 
@@ -152,3 +154,31 @@ def test_the_command_ends_with_1_when_something_differs_and_with_0_when_nothing_
     done = CliRunner().invoke(app, ["verify", str(bundle)])
     assert done.exit_code == 0
     assert done.stdout.endswith("holds\n")
+
+
+def test_stored_probabilities_are_in_the_bundle_and_their_metrics_are_recomputed(scored, dataset, catalogue, tmp_path):
+    run = scored("graded", 2)
+    for sample in dataset.of("test"):
+        moved = np.roll(load_example(sample).mask, 2, axis=0)
+        levels = np.rint(np.where(moved, 0.8, 0.3) * 65535).astype(np.uint16)
+        path = run.probability_file("test", sample.id)
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(levels).save(path)
+    bundle = write_bundle([run.path], tmp_path / "b.zip", Wish(), catalogue, Silent())
+    found = check(bundle, catalogue)
+    assert found.holds, found.differences
+    assert found.rough == sum(row.values["auc"] is not None for row in run.scores("test").rows) + len(
+        dataset.of("test")
+    )
+    assert not any(reason.startswith(("auc", "ece")) for reason in found.left_out)
+
+    def darken(held: dict[str, bytes]) -> None:
+        name = next(name for name in sorted(held) if "/probabilities/" in name)
+        buffer = io.BytesIO()
+        Image.fromarray(np.zeros((48, 64), np.uint16)).save(buffer, "PNG")
+        held[name] = buffer.getvalue()
+
+    assert any(
+        ".ece: stated" in line
+        for line in check(tampered(bundle, tmp_path / "c.zip", darken, True), catalogue).differences
+    )
