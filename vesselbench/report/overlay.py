@@ -25,7 +25,7 @@ DIMMED = 0.5
 """Lightness of the grey image under the colours."""
 SIDE = 480
 """Longest side of a picture in pixels."""
-MARK = 11
+MARK = 17
 """Reach of a mark in pixels of the page."""
 
 
@@ -121,7 +121,7 @@ def _page_sized(picture: Rgb) -> Image.Image:
 
 def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, scale: float) -> None:
     row, column = (scale * (one + 0.5) for one in mark.place)
-    for width, colour, reach in ((5, (0, 0, 0), MARK + 1), (2, mark.colour, MARK)):
+    for width, colour, reach in ((8, (0, 0, 0), MARK + 2), (4, mark.colour, MARK)):
         box = (column - reach, row - reach, column + reach, row + reach)
         if mark.shape == "ring":
             draw.ellipse(box, outline=colour, width=width)

@@ -15,7 +15,7 @@ from vesselbench.report.page import read_part
 WIDTH, HEIGHT = 440, 320
 RUNS = 6
 """Colours of runs; they repeat after the sixth."""
-MARGIN = {"left": 52, "right": 14, "top": 14, "bottom": 44}
+MARGIN = {"left": 62, "right": 14, "top": 14, "bottom": 44}
 KEY = 18
 """Height of a row of the key."""
 CHARACTER = 6.3

@@ -127,7 +127,8 @@ def draw_differences(comparison: Comparison, pair: Pair) -> Drawn | None:
     ends = [end for end in (paired.interval.low, paired.interval.high) if end is not None]
     xs = spread([*values, *ends, -comparison.margin, comparison.margin, 0.0])
     left = 24 + 6.0 * max(len(shortened(image, 20)) for _, image in both) if named else 24.0
-    axes = Axes.between(xs, (-1.5, len(both) + 1.8), size=(WIDTH, max(height, HEIGHT * 0.6)), left=min(left, 150.0))
+    top_row = len(both) + max(1.8, 0.1 * len(both))
+    axes = Axes.between(xs, (-1.5, top_row), size=(WIDTH, max(height, HEIGHT * 0.6)), left=min(left, 150.0))
     drawing = axes.drawing
     drawing.rect(
         axes.x(-comparison.margin),
@@ -145,7 +146,7 @@ def draw_differences(comparison: Comparison, pair: Pair) -> Drawn | None:
         if named:
             drawing.text(axes.x.start - 6, axes.y(row) + 3.5, shortened(image, 20), "label small", "end")
     if paired.difference is not None:
-        at, top = axes.x(paired.difference), axes.y(len(both) + 0.6)
+        at, top = axes.x(paired.difference), axes.y(len(both) - 0.4 + 0.4 * (top_row - len(both)))
         if len(ends) == 2:
             drawing.line(axes.x(ends[0]), top, axes.x(ends[1]), top, "thick")
         drawing.path([(at, top - 5), (at + 5, top), (at, top + 5), (at - 5, top)], "ink", closed=True)
