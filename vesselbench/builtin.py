@@ -44,6 +44,7 @@ def register_metrics(register: Callable[[Metric], None]) -> None:
 
 @hookimpl
 def register_trackers(register: Callable[[type[Tracker]], None]) -> None:
-    from vesselbench.training.trackers import TensorBoard
+    from vesselbench.training.trackers import MLflow, TensorBoard, WandB
 
-    register(TensorBoard)
+    for tracker in (TensorBoard, MLflow, WandB):
+        register(tracker)

@@ -17,8 +17,10 @@ from vesselbench.cli_runs import runs_app
 from vesselbench.commands import (
     RUNS,
     AsJson,
+    DryRun,
     Files,
     Hidden,
+    Keep,
     Name,
     Nproc,
     Overrides,
@@ -50,13 +52,18 @@ def train(
     nproc: Nproc = None,
     resume: Resume = False,
     resume_in: ResumeIn = None,
+    dry_run: DryRun = False,
+    keep_dry_run: Keep = False,
 ) -> None:
     """Train a model into a new run folder (or go on with one) and score it on the validation set."""
-    from vesselbench.contest import train_recipe
+    from vesselbench.contest import rehearse_recipe, train_recipe
     from vesselbench.provenance import started_by_another
 
     with session() as (catalogue, watch):
         recipe, resumed = training_of(name, config, overrides, runs, catalogue, watch, resume, resume_in)
+        if dry_run or keep_dry_run:
+            rehearse_recipe(recipe, catalogue, runs, nproc, watch, resumed, keep_dry_run)
+            raise typer.Exit
         run = train_recipe(recipe, catalogue, runs, nproc, watch, resumed)
     if run is not None and not started_by_another():
         best = run.record()["best_score"]

@@ -30,6 +30,10 @@ Resume = Annotated[
     bool,
     typer.Option("--resume", help="Go on with a run: NAME is its folder, or a recipe whose newest run is taken."),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what it will do, go the whole road in two steps, leave nothing behind.")
+]
+Keep = Annotated[bool, typer.Option("--keep-dry-run", help="Leave the folder of a dry run where it is.")]
 ResumeIn = Annotated[Path | None, typer.Option("--resume-in", hidden=True)]  # the starter of ranks has chosen the run
 RUNS = Path("runs")
 

@@ -11,7 +11,7 @@ from vesselbench.compare import Comparison
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
 from vesselbench.ladder import Ladder, ladder_record, read_ladder
-from vesselbench.launch import processes_wanted, train_apart, train_launched
+from vesselbench.launch import processes_wanted, rehearse_launched, train_apart, train_launched
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import load_recipe, stand_ins
 from vesselbench.reopen import differences, open_dataset, open_recipe
@@ -48,6 +48,26 @@ def train_recipe(
     from vesselbench.training.loop import train
 
     return train(recipe, catalogue, runs, watch, resumed)
+
+
+def rehearse_recipe(
+    recipe: Recipe,
+    catalogue: Catalogue,
+    runs: Path,
+    nproc: int | None,
+    watch: Watch,
+    resumed: RunDir | None,
+    keep: bool,
+) -> None:
+    """A dry run (see `rehearsal.rehearse`), in this process or in several started from it."""
+    if resumed is not None:
+        raise UserError("a dry run begins anew", "leave out --resume or --dry-run")
+    processes = processes_wanted(nproc, recipe.train.device)
+    if processes > 1:
+        return rehearse_launched(recipe, runs, processes, keep)
+    from vesselbench.training.rehearsal import rehearse
+
+    return rehearse(recipe, catalogue, runs, watch, keep)
 
 
 def hold_contest(

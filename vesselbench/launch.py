@@ -57,6 +57,15 @@ def train_launched(recipe: Recipe, runs: Path, nproc: int, resumed: RunDir | Non
         return job.result(code)
 
 
+def rehearse_launched(recipe: Recipe, runs: Path, nproc: int, keep: bool) -> None:
+    """A dry run on `nproc` ranks. Raises LaunchError when a rank failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(Path(folder), recipe)
+        code = run_processes(nproc, [*job.words(runs), "--dry-run", *(["--keep-dry-run"] if keep else [])], job)
+        if code:
+            raise LaunchError(code)
+
+
 class Job:
     """The files through which a training that was started and its starter know of each other."""
 

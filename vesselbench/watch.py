@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -11,6 +11,10 @@ class Watch(Protocol):
 
     def line(self, text: str) -> None:
         """One line of information."""
+        ...
+
+    def table(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Lines of information that belong together: what, and its value."""
         ...
 
     def progress(self, task: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
@@ -22,5 +26,7 @@ class Silent:
     """A Watch that says nothing."""
 
     def line(self, text: str) -> None: ...
+
+    def table(self, title: str, rows: Sequence[tuple[str, str]]) -> None: ...
 
     def progress(self, task: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None: ...

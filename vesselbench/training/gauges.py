@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from vesselbench.training.state import State
+
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -133,6 +135,15 @@ class Gauges:
         if self._cpu is not None:
             values["cpu_energy_joules"] = self._cpu.read()
         return values
+
+    def state(self) -> State:
+        """The energy so far, so that a resumed training tells of all its steps."""
+        return State({"cpu": self._cpu and self._cpu.joules, "gpu": self._gpu and self._gpu.joules})
+
+    def restore(self, state: State) -> None:
+        for meter, before in ((self._cpu, state.values["cpu"]), (self._gpu, state.values["gpu"])):
+            if meter is not None:  # what one part could not read, the whole does not know
+                meter.joules = None if before is None or meter.joules is None else meter.joules + before
 
     def energy(self) -> dict[str, float | None]:
         """gpu_joules of this rank's GPU and cpu_joules of this machine since the start, without what came after the

@@ -24,6 +24,7 @@ from vesselbench.evaluation.predict import load_predictor
 from vesselbench.jobs import StoppedError
 from vesselbench.plugins import Catalogue
 from vesselbench.rundir import RunDir, file_sha256
+from vesselbench.training.accounting import Forecast
 from vesselbench.training.budget import Budget
 from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.engine import Engine, prepare_process
@@ -41,6 +42,7 @@ from vesselbench.training.record import (
     machine_facts,
     measured,
     open_run,
+    tell_forecast,
 )
 from vesselbench.training.resuming import dataset_of, go_on, reopen_run
 from vesselbench.training.schedule import due
@@ -72,8 +74,9 @@ def _train(
     dataset = distributed.on_first(partial(dataset_of, recipe, catalogue, resumed))
     budget = Budget.of(recipe, catalogue, dataset.of("train"))
     run = open_run(recipe, budget, dataset, catalogue, runs) if resumed is None else reopen_run(resumed)
-    with failures_recorded(run), signs_of_life(run if first else None):
-        train_steps(recipe, budget, catalogue, dataset, run, device, watch, stop, resumed is not None)
+    trackers = Trackers(recipe.trackers, run.path, catalogue, first)
+    with failures_recorded(run), signs_of_life(run if first else None), trackers:
+        train_steps(recipe, budget, catalogue, dataset, run, device, watch, stop, trackers, resumed is not None)
         stop.at_once()
     distributed.disconnect()  # not after an error: that would end the others before this rank has said why
     if not first:
@@ -92,11 +95,17 @@ def train_steps(
     device: torch.device,
     watch: Watch,
     stop: Stop,
+    trackers: Trackers,
     resumed: bool = False,
+    announced: tuple[Recipe, Budget, Dataset] | None = None,
 ) -> None:
-    """All optimizer steps that are left, with validations and checkpoints in between."""
+    """All optimizer steps that are left, with validations and checkpoints in between.
+
+    `announced`: the training that is accounted for, where it is not this one (a dry run).
+    """
     engine = Engine.build(recipe, dataset.task, catalogue, device, budget)
-    describe(engine, recipe, dataset, catalogue, run, watch)
+    planned, whole, samples = announced or (recipe, budget, dataset)
+    describe(engine, planned, whole, samples, catalogue, run, watch)
     validate = partial(
         evaluate,
         engine.predict,
@@ -108,38 +117,31 @@ def train_steps(
         progress=partial(_validated, watch, stop),
         cache=open_cache(recipe.data),
     )
-    progress, random = Progress(), RandomState(device)
-    checkpoints = Checkpoints(run, recipe, catalogue, engine, _states(engine, progress, random), progress)
+    engine.clock.set_aside("start")
     if resumed or not recipe.train.validate_first:
         validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
+    engine.clock.set_aside("smoke test")
+    smoke = engine.clock.aside["smoke test"]
+    forecast = Forecast(planned.train, whole.steps, distributed.world(), len(samples.of("val")), smoke)
+    progress, random, gauges = Progress(), RandomState(device), Gauges(device)
+    checkpoints = Checkpoints(run, recipe, catalogue, engine, _states(engine, progress, random, gauges), progress)
     if resumed:
         go_on(run, checkpoints, watch)
     plugin = catalogue.models[recipe.model["name"]]
     part_of = plugin.part_of if hasattr(plugin, "part_of") else child_of
     integrity = Integrity(engine.engine, engine.module, part_of, recipe.train.check_after)
     engine.clock.set_aside("start")
-    with Trackers(recipe.trackers, run.path, catalogue, distributed.rank() == 0) as trackers:
-        work = Work(
-            recipe.train,
-            run,
-            engine,
-            Gauges(device),
-            validate,
-            progress,
-            random,
-            integrity,
-            checkpoints,
-            trackers,
-            watch,
-            stop,
-        )
-        if recipe.train.validate_first and not resumed:
-            work.validate_first()
-        work.go(dataset.of("train"))
+    parts = engine, gauges, validate, progress, random, integrity, checkpoints, trackers, watch, stop, forecast
+    work = Work(recipe.train, run, *parts)
+    if recipe.train.validate_first and not resumed:
+        work.validate_first()
+    work.go(dataset.of("train"))
+    if announced is not None:
+        tell_forecast(run, forecast.foretell(0), watch)
     engine.close()
 
 
-def _states(engine: Engine, progress: Progress, random: RandomState) -> States:
+def _states(engine: Engine, progress: Progress, random: RandomState, gauges: Gauges) -> States:
     """Everything that has state across steps."""
     states = States()
     states.register("progress", progress)
@@ -149,6 +151,7 @@ def _states(engine: Engine, progress: Progress, random: RandomState) -> States:
     if engine.average is not None:
         states.register("average", engine.average)
     states.register("random", random, per_rank=True)
+    states.register("gauges", gauges, per_rank=True)
     return states
 
 
@@ -168,6 +171,7 @@ class Work:
     trackers: Trackers
     watch: Watch
     stop: Stop
+    forecast: Forecast
 
     def go(self, samples: Sequence[Sample]) -> None:
         """From the step that is done already to the end of the budget; asked to stop, it saves and raises."""
@@ -212,6 +216,7 @@ class Work:
         """Score the weights that training starts from; they are no checkpoint."""
         result = self.validate()
         self.engine.clock.set_aside("validation")
+        self.forecast.learn(self.engine.clock.aside["validation"])
         log_validation(self.run, 0, result, self.engine.clock, self.trackers)
         self.watch.line(self.checkpoints.note_first(result.scores))
 
@@ -224,6 +229,7 @@ class Work:
         engine.budget.spend(clock.steps[-1])
         self.progress.step, self.progress.samples = step, self.progress.samples + size
         self.watch.progress("train", *engine.budget.progress(step), glance(engine, losses, size))
+        tell_forecast(self.run, self.forecast.after(step, clock.steps[-1]), self.watch)
         if due(step, self.settings.log_every) or engine.budget.is_used(step):
             values = distributed.mean_over_ranks(losses) | engine.meters() | self.integrity.meters()
             log_step(self.run, step, values, measured(engine, self.gauges, size), self.trackers)

@@ -26,12 +26,13 @@ from vesselbench.precision import arithmetic_lines
 from vesselbench.provenance import command_line, source_revision, versions
 from vesselbench.recipes import dump_recipe
 from vesselbench.rundir import RunDir, write_json, write_text
+from vesselbench.training.accounting import account
 from vesselbench.training.budget import Budget
 from vesselbench.training.engine import Engine
 from vesselbench.training.gauges import Gauges, peak_memory_bytes
 from vesselbench.training.integrity import NonFiniteError
 from vesselbench.training.optimizer import optimizer_lines
-from vesselbench.training.settings import accounting, offload_lines
+from vesselbench.training.settings import offload_lines
 from vesselbench.training.telemetry import StepClock, combine
 from vesselbench.training.trackers import Trackers
 from vesselbench.watch import Watch
@@ -74,25 +75,34 @@ def _make_run(recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catal
     return str(run.path)
 
 
-def describe(engine: Engine, recipe: Recipe, dataset: Dataset, catalogue: Catalogue, run: RunDir, watch: Watch) -> None:
-    """Say, and record, what is going to be done: samples, steps, parameters, stage."""
-    plugin = catalogue.models[recipe.model["name"]]
+def describe(
+    engine: Engine, recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catalogue, run: RunDir, watch: Watch
+) -> None:
+    """Say, and record, what is going to be done (see `Accounting`), by which optimizer and with which arithmetic."""
+    plugin, train = catalogue.models[recipe.model["name"]], recipe.train
     parts = count_parts(engine.module, *([plugin.part_of] if hasattr(plugin, "part_of") else []))
-    total, trainable = (sum(part[index] for part in parts.values()) for index in (0, 1))
+    counted = account(
+        train,
+        budget.words(),
+        budget.steps,
+        {name: dataset.of(name) for name in dataset.split.sets},
+        engine.module,
+        parts,
+        stage=engine.stage,
+        world=distributed.world(),
+        by_image=engine.feed.by_image,
+        lowered=engine.dtype == torch.bfloat16,
+        folder=run.path,
+    )
     watch.line(f"run {run.path}")
-    images = len({sample.image for sample in dataset.of("train")}) if engine.feed.by_image else None
-    train = recipe.train
-    for text in accounting(train, dataset.counts(), distributed.world(), images, engine.budget.steps):
-        watch.line(text)
-    for part, (count, learned) in parts.items():
-        watch.line(f"parameters of {part}: {count:,}, trainable {learned:,}")
-    watch.line(f"parameters in all: {total:,}, trainable {trainable:,} ({trainable / total:.2%})")
-    for text in optimizer_lines(engine.optimizer, train, engine.budget.words()):
+    watch.table("Before the first step", counted.rows())
+    for text in optimizer_lines(engine.optimizer, train, budget.words()):
         watch.line(text)
     held = distributed.gather_rows([engine.local_parameter_bytes()])
     watch.line(f"ZeRO stage {engine.stage} on {engine.device}; bytes of parameters per rank: {held}")
     for text in [*arithmetic_lines(train.precision, engine.arithmetic), *offload_lines(train, engine.device)]:
         watch.line(text)
+    total, trainable = counted.parameters
     facts = {
         "zero_stage": engine.stage,
         "world": distributed.world(),
@@ -100,6 +110,7 @@ def describe(engine: Engine, recipe: Recipe, dataset: Dataset, catalogue: Catalo
         "precision": engine.arithmetic,
         "optimizer": recipe.train.optimizer,
         "saved_weights": f"moving average, decay {train.ema:g}" if train.ema else "of the step",
+        "accounting": counted.as_json(),
         "parameters": {"total": total, "trainable": trainable, "parts": parts},
         "parameter_bytes_per_rank": held,
         "base_weights": engine.base_weights,
@@ -107,6 +118,15 @@ def describe(engine: Engine, recipe: Recipe, dataset: Dataset, catalogue: Catalo
     }
     distributed.on_first(partial(write_json, run.path / "deepspeed.json", engine.settings))
     distributed.on_first(partial(run.update, **facts))
+
+
+def tell_forecast(run: RunDir, told: tuple[float, str] | None, watch: Watch) -> None:
+    """Say, and record, how long it is going to take; None: not now."""
+    if told is None:
+        return
+    seconds, words = told
+    watch.line(words)
+    distributed.on_first(partial(run.update, forecast={"seconds": seconds, "how": words}))
 
 
 def glance(engine: Engine, losses: Mapping[str, torch.Tensor], batch_size: int) -> dict[str, float]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from vesselbench.config import TrainConfig
-from vesselbench.data.loader import accumulation
 from vesselbench.precision import Arithmetic
 from vesselbench.recipes import merge
 
@@ -76,27 +74,3 @@ def offload_lines(train: TrainConfig, device: torch.device) -> list[str]:
     if device.type == "cpu" and "nvme" not in wanted.values():
         return ["train.offload to cpu changes nothing: without a GPU everything is in the host's memory already"]
     return [f"offload: {', '.join(moved)}"]
-
-
-def accounting(
-    train: TrainConfig,
-    counts: Mapping[str, tuple[int, int]],
-    world: int,
-    images: int | None = None,
-    steps: int | None = None,
-) -> list[str]:
-    """What will be done, before the first step, in words that cannot be mixed up.
-
-    `counts` holds (samples, groups) per set; `images` is given when the samples of an image are drawn at once; `steps`
-    is what ``train.epochs`` or ``train.samples`` come to.
-    """
-    unit = "samples" if images is None else "images"
-    micro, accumulated = accumulation(train, world)
-    each = f"{train.batch_size} {unit} ({world} processes x {micro} per micro-batch x {accumulated} accumulated)"
-    steps = steps or train.steps
-    lines = ["samples: " + ", ".join(f"{name} {size} of {groups} groups" for name, (size, groups) in counts.items())]
-    if steps is None:
-        return [*lines, f"optimizer steps x {each}, for {train.minutes:g} minutes of training steps"]
-    seen = steps * train.batch_size
-    epochs = seen / (images or counts["train"][0])
-    return [*lines, f"{steps} optimizer steps x {each} = {seen} {unit}, {epochs:.1f} epochs"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,9 +15,22 @@ from vesselbench.hookspecs import Tracker
 from vesselbench.plugins import Catalogue
 from vesselbench.types import Scores
 
+PROJECT = "vesselbench"
+"""Project (or experiment) under which runs are filed."""
+
+
+def load(package: str, tracker: str, pip: str) -> Any:
+    """A tracker's own package; UserError with the line that installs it when it is absent."""
+    try:
+        return import_module(package)
+    except ImportError:
+        raise UserError(
+            f"the tracker {tracker!r} needs the package {pip.split('[')[0]}", f"pip install {pip}"
+        ) from None
+
 
 class TensorBoard:
-    """Writes the log as TensorBoard events below the run's folder (``pip install tensorboard``)."""
+    """Writes the log as TensorBoard events below the run's folder."""
 
     name = "tensorboard"
 
@@ -22,25 +38,89 @@ class TensorBoard:
         self._writer: Any = None
 
     def start(self, run: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError(
-                "the tracker 'tensorboard' needs the package tensorboard", "pip install tensorboard"
-            ) from None
-        self._writer = SummaryWriter(str(run / "tensorboard"))
+        load("tensorboard", self.name, "tensorboard")
+        self._writer = load("torch.utils.tensorboard", self.name, "tensorboard").SummaryWriter(str(run / "tensorboard"))
 
     def log(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def finish(self, scores: Scores | None) -> None:
-        if scores is not None:
-            for name in scores.metric_versions:
-                mean = scores.mean(name)
-                if mean is not None:
-                    self._writer.add_scalar(f"{scores.set_name}/{name}", mean)
+        del scores  # their means were logged at their step
         self._writer.close()
+
+
+class MLflow:
+    """Writes the log to MLflow: into the run's folder ``mlruns``, or where ``MLFLOW_TRACKING_URI`` says."""
+
+    name = "mlflow"
+
+    def __init__(self) -> None:
+        self._module: Any = None
+        self._client: Any = None
+        self._run = ""
+
+    def start(self, run: Path) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would call home
+        self._module = load("mlflow", self.name, "mlflow-skinny")
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if uri is None:
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+            uri = (run.absolute() / "mlruns").as_uri()
+        self._client = self._module.MlflowClient(tracking_uri=uri)
+        known = self._client.get_experiment_by_name(PROJECT)
+        experiment = self._client.create_experiment(PROJECT) if known is None else known.experiment_id
+        self._run = self._client.create_run(experiment, run_name=_label(run)).info.run_id
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        now = int(1000 * time.time())
+        entry = self._module.entities.Metric
+        self._client.log_batch(self._run, [entry(name, value, now, step) for name, value in values.items()])
+
+    def finish(self, scores: Scores | None) -> None:
+        del scores
+        self._client.set_terminated(self._run)
+
+
+class WandB:
+    """Writes the log to Weights & Biases: into the run's folder, offline, unless ``WANDB_MODE`` says ``online``.
+
+    Neither the console's text, nor the command line, the code and the machine's description go with it.
+    """
+
+    name = "wandb"
+
+    def __init__(self) -> None:
+        self._run: Any = None
+
+    def start(self, run: Path) -> None:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        module = load("wandb", self.name, "wandb")
+        settings = module.Settings(
+            console="off",
+            disable_code=True,
+            disable_git=True,
+            host="withheld",
+            save_code=False,
+            silent=True,
+            x_disable_machine_info=True,
+            x_disable_meta=True,
+            x_disable_stats=True,
+            x_save_requirements=False,
+        )
+        mode = os.environ.get("WANDB_MODE", "offline")
+        self._run = module.init(project=PROJECT, name=_label(run), dir=str(run), mode=mode, settings=settings)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self._run.log(values, step=step)
+
+    def finish(self, scores: Scores | None) -> None:
+        del scores
+        self._run.finish()
+
+
+def _label(run: Path) -> str:
+    return f"{run.parent.name}/{run.name}"
 
 
 class Trackers:
@@ -52,8 +132,9 @@ class Trackers:
         self.scores: Scores | None = None
 
     def __enter__(self) -> Trackers:
-        for tracker in self._trackers:
-            tracker.start(self._run)
+        from vesselbench.distributed import on_first  # torch: not for those who only list trackers
+
+        on_first(self._start)
         return self
 
     def __exit__(
@@ -61,6 +142,10 @@ class Trackers:
     ) -> None:
         for tracker in self._trackers:
             tracker.finish(self.scores)
+
+    def _start(self) -> None:
+        for tracker in self._trackers:
+            tracker.start(self._run)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         for tracker in self._trackers:

@@ -119,3 +119,21 @@ def test_a_gpu_tells_watts_joules_and_a_share():
 def test_what_a_gpu_does_not_tell_is_absent_and_the_rest_is_there(refused, name):
     answers = Nvml(Library(refused), "handle").read()
     assert [key for key, value in answers.items() if value is None] == [name]
+
+
+def test_the_energy_of_a_resumed_training_is_that_of_all_its_parts(powercap):
+    before = Gauges(CPU, powercap)
+    spend(powercap, "intel-rapl:0", 3_500_000)
+    before.read()
+    after = Gauges(CPU, powercap)
+    after.restore(before.state())
+    spend(powercap, "intel-rapl:0", 4_000_000)
+    after.read()
+    assert after.energy() == {"cpu_joules": 3.0}
+
+
+def test_energy_that_one_part_could_not_read_is_unknown_of_the_whole(powercap, tmp_path_factory):
+    blind = Gauges(CPU, tmp_path_factory.mktemp("empty"))
+    after = Gauges(CPU, powercap)
+    after.restore(blind.state())
+    assert after.energy() == {"cpu_joules": None}

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from vesselbench.config import TrainConfig
-from vesselbench.training.settings import accounting, deepspeed_settings, offload_lines
+from vesselbench.training.settings import deepspeed_settings, offload_lines
 
 CPU = torch.device("cpu")
 
@@ -16,22 +16,6 @@ def test_raw_deepspeed_settings_are_merged_last():
     assert settings["zero_optimization"]["reduce_bucket_size"] == 7
     assert settings["zero_optimization"]["stage"] == 2
     assert settings["gradient_clipping"] == 0.5
-
-
-def test_accounting_keeps_steps_samples_and_micro_batches_apart():
-    train = TrainConfig(steps=459, batch_size=32, micro_batch=1)
-    lines = accounting(train, {"train": (1220, 20), "val": (100, 2)}, world=4)
-    assert lines[0] == "samples: train 1220 of 20 groups, val 100 of 2 groups"
-    assert lines[1] == (
-        "459 optimizer steps x 32 samples (4 processes x 1 per micro-batch x 8 accumulated) "
-        "= 14688 samples, 12.0 epochs"
-    )
-
-
-def test_accounting_says_what_epochs_come_to_and_that_a_clock_has_no_steps():
-    counts = {"train": (30, 5)}
-    assert "23 optimizer steps" in accounting(TrainConfig(epochs=3), counts, 1, steps=23)[1]
-    assert accounting(TrainConfig(minutes=2.5), counts, 1)[1].endswith("for 2.5 minutes of training steps")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from vesselbench.plugins import Catalogue
 from vesselbench.report.training.dataset import checked_data, unknown_data
 from vesselbench.report.training.foreign import LogFacts, read_log
-from vesselbench.report.training.hidden import without_names
+from vesselbench.report.training.hidden import hidden_state, without_names
 from vesselbench.report.training.history import History, read_run
 from vesselbench.report.training.render import render_training
 from vesselbench.rundir import RunDir, fresh_path
@@ -29,8 +29,7 @@ def report_run(
         state = unknown_data("The data were not checked again (--no-data).", history)
     if pseudonymised:
         history = without_names(history)
-        if not state.findings.rows:  # the reason why they could not be checked may hold a path
-            state = unknown_data("No finding, or the data could not be checked again.", history)
+        state = hidden_state(state)
     folder = run.report if to is None else fresh_path(to, "training")
     return history, render_training(history, folder, state, pseudonymised=pseudonymised)
 

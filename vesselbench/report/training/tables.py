@@ -20,7 +20,8 @@ PHASES = (
     ("validation", "validations"),
     ("saving", "checkpoints"),
     ("logging", "logging"),
-    ("start", "start, with one image validated"),
+    ("start", "start"),
+    ("smoke test", "one image validated before the start"),
 )
 """Keys of `time_split` of run.json, and what they are."""
 
@@ -179,16 +180,16 @@ def checkpoint_table(history: History) -> Table:
 
 
 def score_table(history: History) -> Table:
-    """Scores of the sets that were evaluated, by the best checkpoint."""
-    names = list(dict.fromkeys(name for summary in history.scores.values() for name in summary["metrics"]))
-    rows = [
-        (
-            Cell(name, f"{summary['images']} images, threshold {summary['threshold']:g}"),
-            *(Cell(words.or_absent((summary["metrics"].get(m) or {}).get("mean"), words.score)) for m in names),
-        )
-        for name, summary in history.scores.items()
-    ]
-    return Table(("set", *names), tuple(rows))
+    """Scores of the sets that were evaluated, by the best checkpoint: a row per metric."""
+    names = dict.fromkeys(name for summary in history.scores.values() for name in summary["metrics"])
+    heads = [f"{name} ({summary['images']} images)" for name, summary in history.scores.items()]
+    rows = []
+    for name in sorted(names, key=lambda name: name != history.primary):
+        entries = [summary["metrics"].get(name) or {} for summary in history.scores.values()]
+        better = next((str(entry["better"]) for entry in entries if "better" in entry), "")
+        values = [Cell(words.or_absent(entry.get("mean"), words.score)) for entry in entries]
+        rows.append((Cell(name, f"{better} is better" if better else "", name == history.primary), *values))
+    return Table(("metric", *heads), tuple(rows))
 
 
 def part_table(history: History) -> Table:
