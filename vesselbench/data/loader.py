@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache
@@ -205,6 +207,17 @@ def _shared(batch: Batch) -> Batch:
         elif isinstance(part, list | tuple):
             parts.extend(part)
     return batch
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End what loader processes are left when this one ends: Python asks by SIGTERM, which they do not hear, and waits.
+
+    (There are some when an error's traceback has kept the iterator open.)
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
