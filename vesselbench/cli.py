@@ -146,16 +146,19 @@ def plan(
     name: Name,
     overrides: Overrides = None,
     config: Files = None,
-    nproc: Annotated[int, typer.Option(min=1, help="Processes to plan for.")] = 1,
+    nproc: Annotated[int, typer.Option("--nproc", "--gpus", min=1, help="Processes, one per device.")] = 1,
+    device: Annotated[str, typer.Option(help="Such as rtx3090 or a100-80, or a YAML file.")] = "cpu-2core",
+    interconnect: Annotated[str | None, typer.Option(help="Such as pcie4 or nvlink3, or a YAML file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show parameters per part and the memory of the model states for every ZeRO stage."""
+    """Show parameters, memory per rank, seconds per step, hours, and the settings that fit."""
+    from vesselbench.plan_tables import plan_tables
     from vesselbench.planner import make_plan
-    from vesselbench.tables import parts_table, stages_table
 
     with session() as (catalogue, watch):
-        made = make_plan(recipe_of(name, config, overrides, catalogue, watch), catalogue, nproc)
-    for part in [made.as_json()] if as_json else [parts_table(made), stages_table(made)]:
+        recipe = recipe_of(name, config, overrides, catalogue, watch)
+        made = make_plan(recipe, catalogue, nproc, device, interconnect)
+    for part in [made.as_json()] if as_json else plan_tables(made):
         emit(part)
 
 

@@ -1,49 +1,179 @@
-"""What a recipe needs, said before anything is trained: parameters per part, bytes per ZeRO stage."""
+"""What a recipe needs and costs, said before anything is trained."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from vesselbench.config import Recipe
+from vesselbench.data.loader import accumulation, units_of
 from vesselbench.data.read import read_samples
+from vesselbench.hookspecs import ModelPlugin
+from vesselbench.planning.footing import Memory, memory_of
+from vesselbench.planning.hardware import Device, Interconnect, device_named, interconnect_named
+from vesselbench.planning.roofline import Seconds, seconds_of
+from vesselbench.planning.workload import Offload, Setting, Workload, settings_of
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import model_settings
-from vesselbench.training.memory import States, states
+from vesselbench.training.budget import steps_of
+from vesselbench.training.memory import OPTIMIZER_BYTES, lowest_stage
 from vesselbench.types import Task, targets_of
+
+USABLE = 0.95
+"""Share of a device's memory that a training can fill: the driver keeps some, and the allocator leaves gaps."""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """One setting of the recipe's training: what it holds, how long a step takes, whether it fits."""
+
+    setting: Setting
+    memory: Memory
+    seconds: Seconds
+    fits: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Bytes and seconds per optimizer step."""
+        return {
+            **asdict(self.setting),
+            "memory": {**asdict(self.memory), "total": self.memory.total},
+            "seconds": {**asdict(self.seconds), "total": self.seconds.total, "limit": self.seconds.limit},
+            "fits": self.fits,
+        }
 
 
 @dataclass(frozen=True)
 class Plan:
-    """parts: (parameters, trainable ones) by name; notes: what the model says of them; stages: states per process,
-    without activations."""
+    """parts: (parameters, trainable ones) by name; notes: what the model says of them; own: the recipe's setting;
+    ranked: all settings, those that fit first, then by time; steps: None when the clock ends the training.
+    """
 
     parts: dict[str, tuple[int, int]]
     notes: tuple[str, ...]
-    stages: tuple[States, ...]
-    world: int
-    precision: str
+    work: Workload
+    device: Device
+    link: Interconnect
+    own: Foreseen
+    ranked: tuple[Foreseen, ...]
+    steps: int | None
+
+    @property
+    def room(self) -> float:
+        """Bytes that a rank may fill."""
+        return room_of(self.device, self.work.world)
+
+    @property
+    def checkpoint_bytes(self) -> tuple[int, int]:
+        """Of the trained weights, and of the state with which a training is resumed."""
+        kept = OPTIMIZER_BYTES if self.work.precision == "bf16" else OPTIMIZER_BYTES - 4
+        return self.work.trainable * self.work.width, self.work.trainable * kept
+
+    def hours(self, of: Foreseen) -> float | None:
+        """Of training steps; validation, loading and checkpoints are not in it."""
+        return None if self.steps is None else self.steps * of.seconds.total / 3600
+
+    def kilowatt_hours(self, of: Foreseen) -> float | None:
+        """At the devices' full power, so at the most; the host is not in it."""
+        hours = self.hours(of)
+        return None if hours is None else hours * self.device.watts * self.devices / 1000
+
+    @property
+    def devices(self) -> int:
+        """Ranks on a processor share it."""
+        return self.work.world if self.device.kind == "cuda" else 1
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as JSON values; `total` is in bytes."""
-        stages = [{**asdict(stage), "total": stage.total} for stage in self.stages]
-        counts = {"parts": self.parts, "notes": self.notes}
-        return {**counts, "stages": stages, "world": self.world, "precision": self.precision}
+        """The plan as JSON values: bytes, seconds, hours, kWh."""
+        return {
+            "parts": self.parts,
+            "notes": self.notes,
+            "world": self.work.world,
+            "precision": self.work.precision,
+            "samples_per_rank_and_step": self.work.batch,
+            "costs": asdict(self.work.costs),
+            "device": self.device.model_dump(),
+            "interconnect": self.link.model_dump(),
+            "steps": self.steps,
+            "hours": self.hours(self.own),
+            "kilowatt_hours": self.kilowatt_hours(self.own),
+            "checkpoint_bytes": dict(zip(("weights", "optimizer"), self.checkpoint_bytes, strict=True)),
+            "own": self.own.as_json(),
+            "settings": [one.as_json() for one in self.ranked],
+        }
 
 
-def make_plan(recipe: Recipe, catalogue: Catalogue, world: int) -> Plan:
-    """Count the model of a recipe (by the plugin's own footprint where it has one, else by building it)."""
-    from vesselbench.model import build_model, count_parts
+def room_of(device: Device, world: int) -> float:
+    """Bytes that a rank may fill; the ranks on a processor share its memory."""
+    return USABLE * device.memory_gib * 2**30 / (world if device.kind == "cpu" else 1)
 
-    task = Task(targets_of(read_samples(recipe.data, catalogue)))
+
+def make_plan(
+    recipe: Recipe, catalogue: Catalogue, world: int, device: str = "cpu-2core", interconnect: str | None = None
+) -> Plan:
+    """Count the model of a recipe (by the plugin's footprint where it states costs, else by building and running it)
+    and foresee its training. The interconnect is PCIe 3.0, or shared memory on a processor, unless another is named.
+
+    Raises UserError for an unknown name and for a batch that `world` processes cannot share.
+    """
+    where = device_named(device)
+    link = interconnect_named(interconnect or ("shared-memory" if where.kind == "cpu" else "pcie3"))
+    samples = read_samples(recipe.data, catalogue)
     plugin, config = model_settings(recipe, catalogue)
-    notes: tuple[str, ...] = ()
-    if hasattr(plugin, "footprint"):
-        footprint = plugin.footprint(config, task)
+    parts, notes, work = _workload(recipe, catalogue, world, Task(targets_of(samples)))
+    room = room_of(where, world)
+    settings = settings_of(work, offload=where.kind == "cuda")
+    ranked = sorted((_foresee(work, one, where, link, room) for one in settings), key=_order)
+    own = _foresee(work, _own(recipe, work, getattr(config, "checkpointing", False), room), where, link, room)
+    steps = steps_of(recipe.train, _units(plugin, config, samples))
+    return Plan(parts, notes, work, where, link, own, tuple(ranked), steps)
+
+
+def _units(plugin: ModelPlugin, config: Any, samples: Sequence[Any]) -> int:
+    """What an epoch draws, if no sample were kept for validation and test: only a length in epochs depends on it."""
+    return len(units_of(samples, bool(hasattr(plugin, "by_image") and plugin.by_image(config))))
+
+
+def _workload(
+    recipe: Recipe, catalogue: Catalogue, world: int, task: Task
+) -> tuple[dict[str, tuple[int, int]], tuple[str, ...], Workload]:
+    from vesselbench.model import count_parts
+
+    micro, accumulated = accumulation(recipe.train, world)
+    plugin, config = model_settings(recipe, catalogue)
+    footprint = plugin.footprint(config, task) if hasattr(plugin, "footprint") else None
+    if footprint is not None and footprint.costs is not None:
+        costs, largest = footprint.costs, footprint.largest_layer
         parts, notes = dict(footprint.parts), footprint.notes
     else:
-        parts = count_parts(build_model(recipe, task, catalogue))
+        from vesselbench.planning.counted import count_costs
+
+        module, costs = count_costs(recipe, catalogue)
+        parts = dict(footprint.parts) if footprint is not None else count_parts(module)
+        notes = footprint.notes if footprint is not None else ()
+        largest = max(parameter.numel() for parameter in module.parameters())
     total, trainable = (sum(part[index] for part in parts.values()) for index in (0, 1))
-    precision = recipe.train.precision
-    stages = tuple(states(total - trainable, trainable, stage, world, precision) for stage in range(4))
-    return Plan(parts, notes, stages, world, precision)
+    work = Workload(total, trainable, largest, costs, micro * accumulated, world, recipe.train.precision)
+    return parts, notes, work
+
+
+def _own(recipe: Recipe, work: Workload, checkpointing: bool, room: float) -> Setting:
+    """The recipe's setting; stage auto is what `lowest_stage` takes in this room."""
+    train = recipe.train
+    if train.zero_stage == "auto":
+        stage = lowest_stage(work.total - work.trainable, work.trainable, work.world, work.precision, int(room))
+    else:
+        stage = int(train.zero_stage)
+    moved = train.offload
+    offload: Offload = "both" if moved.parameters != "none" else "none" if moved.optimizer == "none" else "optimizer"
+    kept = checkpointing and work.costs.checkpointed_bytes is not None
+    return Setting(max(stage, train.least_stage), accumulation(train, work.world)[0], kept, offload)
+
+
+def _foresee(work: Workload, setting: Setting, device: Device, link: Interconnect, room: float) -> Foreseen:
+    memory = memory_of(work, setting, device)
+    return Foreseen(setting, memory, seconds_of(work, setting, device, link), memory.total <= room)
+
+
+def _order(one: Foreseen) -> tuple[bool, float, int]:
+    return not one.fits, one.seconds.total, one.memory.total

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from vesselbench.data.codes import CODES
 from vesselbench.data.findings import Finding, by_code
-from vesselbench.planner import Plan
 from vesselbench.plugins import PluginRecord
 
 SHOWN = 10
@@ -122,23 +121,3 @@ def plugins_table(records: Sequence[PluginRecord]) -> Table:
         for r in records
     ]
     return _table("Plugins", ("name", "distribution", "hooks", "registers, or why it was left out"), rows)
-
-
-def parts_table(plan: Plan) -> Table:
-    """Parameters per part of a model."""
-    rows = [(name, f"{total:,}", f"{trainable:,}") for name, (total, trainable) in plan.parts.items()]
-    total, trainable = (sum(part[index] for part in plan.parts.values()) for index in (0, 1))
-    rows.append(("in all", f"{total:,}", f"{trainable:,} ({trainable / total:.2%})"))
-    table = _table("Parameters", ("part", "in all", "trainable"), rows)
-    table.caption = "\n".join(plan.notes) or None
-    return table
-
-
-def stages_table(plan: Plan) -> Table:
-    """Model states per process for every ZeRO stage."""
-    rows = [
-        (str(s.stage), *(f"{value / 2**20:,.1f}" for value in (s.weights, s.gradients, s.optimizer, s.total)))
-        for s in plan.stages
-    ]
-    title = f"Model states in MiB per process ({plan.world} processes, {plan.precision}; activations not included)"
-    return _table(title, ("ZeRO stage", "weights", "gradients", "optimizer", "in all"), rows)

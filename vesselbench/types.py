@@ -184,6 +184,27 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What one training sample costs. FLOPs (a multiplication with its addition is 2) of the forward pass, of the
+    backward pass, and of what checkpointing computes again. Bytes, in the precision that is planned: kept for backward
+    without and with checkpointing (None: not offered), of the logits over a vocabulary with their gradient, and at once
+    inside networks without gradient. Parameters that ZeRO-3 gathers in the forward and in the backward pass.
+    """
+
+    flops_forward: float
+    flops_backward: float
+    flops_again: float
+    activation_bytes: int
+    checkpointed_bytes: int | None
+    logit_bytes: int
+    working_bytes: int
+    gathered_forward: int
+    gathered_backward: int
+    basis: str
+    """How these were found, in words."""
+
+
+@dataclass(frozen=True)
 class Footprint:
     """What a model needs before anything is built. frozen, trainable, largest_layer: parameters."""
 
@@ -195,6 +216,8 @@ class Footprint:
     """part name -> (parameters, trainable ones)"""
     notes: tuple[str, ...] = ()
     """Sentences that belong beside the counts."""
+    costs: Costs | None = None
+    """None: they are counted by running a sample."""
 
 
 def targets_of(samples: Iterable[Sample]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import torch
 from vesselbench.types import Footprint
 from vesselbench_sa2va.building import build_shape
 from vesselbench_sa2va.config import Sa2VAConfig
+from vesselbench_sa2va.costs import costs_of
 from vesselbench_sa2va.sizes import Shape
 
 PARTS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -50,6 +51,7 @@ def footprint(config: Sa2VAConfig) -> Footprint:
         largest_layer=max(layers.values()),
         activation_bytes_per_sample=activation_bytes(config, module.shape),
         parts={part: counts for part, counts in parts.items() if counts[0]},
+        costs=costs_of(config, module.shape, parts) if config.size != "tiny" else None,
         notes=_notes(parts, config.lora.tokens == "official" and config.frozen),
     )
 

@@ -1,0 +1,62 @@
+"""What one sample costs a model, by running it once: for every model that is small enough to be built here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vesselbench.config import Recipe
+from vesselbench.data.read import read_samples
+from vesselbench.model import batch_to, build_model
+from vesselbench.plugins import Catalogue
+from vesselbench.precision import arithmetic_of, casting, weight_type
+from vesselbench.recipes import model_settings
+from vesselbench.training.feed import Feed
+from vesselbench.types import Costs, Task, targets_of
+
+
+def count_costs(recipe: Recipe, catalogue: Catalogue) -> tuple[torch.nn.Module, Costs]:
+    """Forward and backward of one training sample on the processor, under torch's FLOP counter and hooks on what is
+    saved for backward. Bytes are those of the recipe's precision. Checkpointing counts as the recipe sets it, and the
+    plan then offers no other.
+    """
+    samples = read_samples(recipe.data, catalogue)
+    task = Task(targets_of(samples))
+    plugin, config = model_settings(recipe, catalogue)
+    train = recipe.train.model_copy(update={"batch_size": 1, "micro_batch": 1, "workers": 0})
+    feed = Feed.of(plugin, config, task, train)
+    _, (batch,) = next(feed.batches(samples, 0, 1, 0, 1))
+    module = build_model(recipe, task, catalogue)
+    arithmetic, host = arithmetic_of(module, recipe.train.precision), torch.device("cpu")
+    dtype = weight_type(arithmetic)
+    module.to(dtype).train()
+    own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> Any:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept)
+    with FlopCounterMode(display=False) as forward, hooks, casting(arithmetic, host):
+        loss = module.loss(batch_to(batch, host, dtype))["loss"]  # type: ignore[operator]
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    module.zero_grad(set_to_none=True)
+    total = sum(parameter.numel() for parameter in module.parameters())
+    return module, Costs(
+        flops_forward=forward.get_total_flops(),
+        flops_backward=backward.get_total_flops(),
+        flops_again=0,
+        activation_bytes=sum(saved.values()),
+        checkpointed_bytes=None,
+        logit_bytes=0,
+        working_bytes=0,
+        gathered_forward=total,
+        gathered_backward=total,
+        basis="counted in a forward and a backward pass of one training sample",
+    )
