@@ -11,6 +11,10 @@ import pytest
 
 from vesselbench.plugins import Catalogue, load_catalogue
 
+# One thread everywhere: a run in this process and one in a process of its own must add in the same order to be equal to
+# the bit. Set before torch is imported, and inherited by what the tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 if TYPE_CHECKING:
     import torch
 

@@ -29,7 +29,7 @@ from vesselbench.testing import tiny_examples
 from vesselbench.training.engine import Engine
 from vesselbench.types import Batch
 
-LIMIT = 200
+LIMIT = 500
 CPU = torch.device("cpu")
 PHANTOM = DataConfig(options={"images": 12, "size": 64, "per_group": 2})
 TRAIN = {"steps": 3, "batch_size": 4, "lr": 1e-3, "warmup": 0.0, "device": "cpu", "timeout_minutes": 1}

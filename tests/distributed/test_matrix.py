@@ -12,7 +12,7 @@ import pytest
 from tests.distributed.matrix_worker import launch, recipe, train
 from vesselbench.plugins import load_catalogue
 
-pytestmark = pytest.mark.timeout(290)
+pytestmark = pytest.mark.timeout(560)
 CATALOGUE = load_catalogue()
 MODELS = sorted(CATALOGUE.models)
 CASES: dict[str, dict[str, Any]] = {
