@@ -45,10 +45,11 @@ def is_alive(run: RunDir, record: Mapping[str, Any]) -> bool:
     if process.get("boot") != here["boot"]:
         return False
     try:
-        started = psutil.Process(int(process["pid"])).create_time()
+        found = psutil.Process(int(process["pid"]))
+        started, dead = found.create_time(), found.status() == psutil.STATUS_ZOMBIE  # ended, and not yet waited for
     except (psutil.NoSuchProcess, psutil.AccessDenied, KeyError, ValueError):
         return False
-    return bool(abs(started - float(process["started"])) < 1.0)
+    return not dead and bool(abs(started - float(process["started"])) < 1.0)
 
 
 def last_sign(run: RunDir) -> float:

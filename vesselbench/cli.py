@@ -210,12 +210,12 @@ def main() -> None:
     except SystemExit as stop:
         end(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
     except UserError as error:
-        if may_speak():
+        if may_speak(error.everywhere):
             hint = f"\n  try: {error.hint}" if error.hint else ""
             typer.echo(f"error: {error.message}{hint}", err=True)
         end(2)
     except StoppedError as stopped:
-        if may_speak():
+        if may_speak(stopped.everywhere):
             more = f"go on with: {stopped.hint}" if stopped.hint else "no run was begun"
             typer.echo(f"{stopped}\n  {more}", err=True)
         end(STOPPED)

@@ -99,7 +99,9 @@ def on_first(action: Callable[[], VALUE]) -> VALUE:
             outcome = (None, (error.message, error.hint))
     value, failure = from_first(outcome)
     if failure is not None:
-        raise UserError(*failure)
+        shared = UserError(*failure)
+        shared.everywhere = True
+        raise shared
     return cast(VALUE, value)
 
 

@@ -10,6 +10,9 @@ class UserError(Exception):
     error and exits with code 2. Everything else that is raised is a defect and keeps its traceback.
     """
 
+    everywhere = False
+    """Whether every rank of a training raises it alike, so that rank 0 alone should report it."""
+
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message

@@ -45,8 +45,10 @@ def stop_signals(handler: Handler) -> Iterator[None]:
 class StoppedError(Exception):
     """A training ends because it was asked to, by a signal."""
 
-    def __init__(self, signal_name: str) -> None:
+    def __init__(self, signal_name: str, everywhere: bool = False) -> None:
         self.signal_name = signal_name
+        self.everywhere = everywhere
+        """Whether every rank raises it alike."""
         self.hint = ""
         super().__init__(f"stopped by {signal_name}")
 
@@ -81,11 +83,14 @@ def without_launchers_words(words: list[str]) -> list[str]:
     return [word for place, word in enumerate(words) if not (place == 1 and word.startswith("--local_rank="))]
 
 
-def may_speak() -> bool:
-    """Whether this process is the first of its job to report an error."""
+def may_speak(everywhere: bool = False) -> bool:
+    """Whether this process is the first of its job to report an error.
+
+    Under another launcher the processes do not know that of each other; rank 0 reports what all raise (`everywhere`).
+    """
     lock = os.environ.get(ERROR_LOCK)
     if lock is None:
-        return True
+        return is_first() or not everywhere
     try:
         os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
     except OSError:  # another rank was first, or the job is being cleared away

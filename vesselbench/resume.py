@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vesselbench.alive import status_of
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
 from vesselbench.plugins import Catalogue
@@ -31,6 +32,8 @@ HARMLESS = (
 """Keys that may change when a training goes on: none of its numbers follows from them."""
 ROUNDING = ("train.deepspeed", "train.init", "train.micro_batch", "train.zero_stage")
 """Keys that may change too, but in another order of additions: losses agree to about 1e-5 then, not bit for bit."""
+REDRAWN = "train.micro_batch"
+"""One of these by which what the model draws at random (dropout, sampled points) falls to other samples."""
 
 
 def find_unfinished(
@@ -56,7 +59,7 @@ def find_unfinished(
             watch.line(f"no run of {recipe.name!r} below {runs} yet: starting one")
             return recipe, None
         run = found
-    status = run.record().get("status")
+    status = status_of(run, run.record())
     if status == "finished":
         raise UserError(f"{run.path} has finished: there is nothing to resume", f"vesselbench evaluate {run.path}")
     changed = differences(recipe, open_recipe(run, catalogue))
@@ -64,6 +67,7 @@ def find_unfinished(
     watch.line(f"going on with {run.path} ({status})")
     for key, (now, then) in changed.items():
         effect = "losses agree to 1e-5 from here on" if _is_one_of(key, ROUNDING) else "no effect on the numbers"
+        effect += ", but not where the model draws at random (dropout, sampled points)" if key == REDRAWN else ""
         watch.line(f"  {key} was {then!r}, is now {now!r}: {effect}")
     return recipe, run
 

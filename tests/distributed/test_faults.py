@@ -62,7 +62,6 @@ def fill_the_disk(job: Job) -> None:
 
 
 FAULTS = [
-    Fault("killed between two steps", partial(lines, 7), kill, -signal.SIGKILL, "running"),
     Fault("killed while it saves", partial(saving, 8), kill, -signal.SIGKILL, "running"),
     Fault("SIGTERM", partial(lines, 5), partial(send, signal.SIGTERM), STOPPED, "interrupted", "go on with: "),
     Fault("a full disk", partial(lines, 5), fill_the_disk, 2, "failed", "error: cannot write", workers=0),

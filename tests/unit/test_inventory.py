@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 
 import psutil
@@ -67,6 +69,19 @@ def test_on_another_machine_a_sign_of_life_counts(make):
     assert status_of(run, run.record()) == "running"
     os.utime(run.sign_of_life, (0, time.time() - 600))
     assert status_of(run, run.record()) == "interrupted"
+
+
+def test_a_killed_process_that_its_parent_has_not_waited_for_is_gone(make):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    run = make("a", "running", {**this_process(), "pid": child.pid, "started": psutil.Process(child.pid).create_time()})
+    assert status_of(run, run.record()) == "running"
+    child.kill()
+    deadline = time.monotonic() + 20
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert status_of(run, run.record()) == "interrupted"
+    child.communicate()
 
 
 def test_a_run_that_another_process_works_on_is_not_taken(make):

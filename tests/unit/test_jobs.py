@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from vesselbench.jobs import ERROR_LOCK, may_speak
+
 SCRIPT = """
 import atexit
 atexit.register(print, "cleared up")
@@ -25,3 +27,11 @@ def test_a_failed_rank_ends_at_once_with_its_code_and_all_it_has_said(environmen
         [sys.executable, "-c", SCRIPT], env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (5, expected, "")
+
+
+@pytest.mark.parametrize(("rank", "everywhere", "speaks"), [("0", True, True), ("1", True, False), ("1", False, True)])
+def test_under_another_launcher_rank_0_reports_what_all_ranks_raise(rank, everywhere, speaks, monkeypatch):
+    monkeypatch.delenv(ERROR_LOCK, raising=False)
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert may_speak(everywhere) == speaks

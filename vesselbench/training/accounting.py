@@ -215,8 +215,9 @@ class Forecast:
         one = self.smoke_seconds * math.ceil(self.images / self.world)
         checks = rounds * one + self.smoke_seconds * self.images
         told = (
-            f"{rounds} validations of {self.images} images at {duration(one)} and the last scoring at "
-            f"{duration(self.smoke_seconds * self.images)}, by what was validated before the start"
+            f"{rounds} validation{'' if rounds == 1 else 's'} of {self.images} images at {duration(one)} "
+            f"and the last scoring at {duration(self.smoke_seconds * self.images)}, "
+            "by what was validated before the start"
         )
         if self.steps is None:
             left = max(0.0, 60 * (self.train.minutes or 0.0) - sum(self.measured))

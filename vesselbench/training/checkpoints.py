@@ -118,7 +118,8 @@ class Checkpoints:
         said += self._states.restore(folder)
         if manifest["world"] != distributed.world():
             said.append(
-                f"saved by {manifest['world']} processes, going on with {distributed.world()}: losses agree to 1e-5"
+                f"saved by {manifest['world']} processes, going on with {distributed.world()}: losses agree to 1e-5, "
+                "but not where the model draws at random (dropout, sampled points): each process draws its own"
             )
         self.record({"last_step": step})
         return step, [*said, f"resumed at step {step}"]

@@ -127,13 +127,14 @@ def train_steps(
     checkpoints = Checkpoints(run, recipe, catalogue, engine, _states(engine, progress, random, gauges), progress)
     if resumed:
         go_on(run, checkpoints, watch)
+        trackers.resume(progress.step)
     plugin = catalogue.models[recipe.model["name"]]
     part_of = plugin.part_of if hasattr(plugin, "part_of") else child_of
     integrity = Integrity(engine.engine, engine.module, part_of, recipe.train.check_after)
     engine.clock.set_aside("start")
     parts = engine, gauges, validate, progress, random, integrity, checkpoints, trackers, watch, stop, forecast
     work = Work(recipe.train, run, *parts)
-    if recipe.train.validate_first and not resumed:
+    if recipe.train.validate_first and not progress.step:
         work.validate_first()
     work.go(dataset.of("train"))
     if announced is not None:
@@ -193,10 +194,10 @@ class Work:
 
     def _go(self, samples: Sequence[Sample]) -> None:
         done = self.progress.step
-        if done:
-            self.look(done)  # the run may have ended between a step and its validation
-            if self.is_over(done):
-                return
+        if done and self.owes_validation(done):  # the run was stopped between a step and its validation
+            self.look(done)
+        if done and self.is_over(done):
+            return
         # closed in any case: the loader's processes do not hear SIGTERM, and waiting for them would not end
         with closing(self.engine.train_batches(samples, done)) as steps:
             for step, batches in steps:
@@ -212,6 +213,11 @@ class Work:
         patience = self.settings.patience
         return self.engine.budget.is_used(step) or 0 < patience <= self.progress.waited
 
+    def owes_validation(self, step: int) -> bool:
+        """Whether step `step` is to be followed by a validation that is not done yet."""
+        validates = due(step, self.settings.validate_every) or self.engine.budget.is_used(step)
+        return validates and self.progress.validated_step < step
+
     def validate_first(self) -> None:
         """Score the weights that training starts from; they are no checkpoint."""
         result = self.validate()
@@ -226,10 +232,10 @@ class Work:
         logged = due(step, self.settings.log_every)
         losses = engine.train_step(batches, self.integrity.before_step if logged else None)
         clock.end_step()
-        engine.budget.spend(clock.steps[-1])
+        engine.budget.spend(clock.newest)
         self.progress.step, self.progress.samples = step, self.progress.samples + size
         self.watch.progress("train", *engine.budget.progress(step), glance(engine, losses, size))
-        tell_forecast(self.run, self.forecast.after(step, clock.steps[-1]), self.watch)
+        tell_forecast(self.run, self.forecast.after(step, clock.newest), self.watch)
         if due(step, self.settings.log_every) or engine.budget.is_used(step):
             values = distributed.mean_over_ranks(losses) | engine.meters() | self.integrity.meters()
             log_step(self.run, step, values, measured(engine, self.gauges, size), self.trackers)
@@ -238,8 +244,7 @@ class Work:
 
     def look(self, step: int) -> None:
         """What follows step `step`: a validation when it is due and not done yet, and a checkpoint when that is due."""
-        validates = due(step, self.settings.validate_every) or self.engine.budget.is_used(step)
-        if validates and self.progress.validated_step < step:
+        if self.owes_validation(step):
             with self.engine.averaged():
                 self._validate_and_save(step)
         elif due(step, self.settings.save_every):  # a validation saves too

@@ -39,7 +39,7 @@ def reopen_run(run: RunDir) -> RunDir:
 def go_on(run: RunDir, checkpoints: Checkpoints, watch: Watch) -> None:
     """Restore the newest sound checkpoint and make train.jsonl end where it does; says and records what happened."""
     step, said = checkpoints.resume()
-    validated = checkpoints.progress.validated_step
+    validated = checkpoints.progress.validated_step if step else -1  # also that of the untrained weights comes again
     cut = distributed.on_first(lambda: cut_log(run.train_log, step) + cut_log(run.validation_log, validated))
     for text in [*said, *cut]:
         watch.line(text)

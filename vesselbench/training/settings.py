@@ -73,4 +73,10 @@ def offload_lines(train: TrainConfig, device: torch.device) -> list[str]:
         return []
     if device.type == "cpu" and "nvme" not in wanted.values():
         return ["train.offload to cpu changes nothing: without a GPU everything is in the host's memory already"]
-    return [f"offload: {', '.join(moved)}"]
+    lines = [f"offload: {', '.join(moved)}"]
+    if train.offload.optimizer == "nvme":
+        lines.append(
+            "with the optimizer's state on nvme there is no norm by part, no update ratio, and no check that each "
+            "trained parameter has a finite gradient and moves"
+        )
+    return lines

@@ -113,8 +113,10 @@ class States:
                     entry.item.restore(State(values, file.below(prefix)))
             else:
                 entry.item.restore(State(values))
-        before = max((len(stored[n]) for n, e in self._entries.items() if e.per_rank and n in stored), default=0)
-        names = ", ".join(name for name, entry in self._entries.items() if entry.per_rank)
+        own = [name for name, entry in self._entries.items() if entry.per_rank and name in stored]
+        if not own:
+            return left_out
+        before, names = max(len(stored[name]) for name in own), ", ".join(own)
         if before < distributed.world():
             left_out.append(f"ranks {before} to {distributed.world() - 1} are new: {names} start anew there")
         elif before > distributed.world():

@@ -44,7 +44,7 @@ class Stop:
     def check(self) -> None:
         """Raise StoppedError on every rank when any got a signal; every rank must call it."""
         if distributed.agree(bool(self._names)):
-            raise StoppedError(distributed.gather_rows(self._names[:1])[0])
+            raise StoppedError(distributed.gather_rows(self._names[:1])[0], everywhere=True)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         del frame

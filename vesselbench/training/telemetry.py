@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import deque
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,8 @@ from vesselbench.training.state import State
 PHASES = ("data", "forward", "backward", "optimizer")
 """Waiting for data; forward; backward; all else of a step: the optimizer, and what the ranks say to each other outside
 of forward and backward. (ZeRO-3 gathers weights inside both; gradients are reduced while backward runs.)"""
+RECENT = 1000
+"""Newest steps whose seconds are kept one by one, for the median: a checkpoint must not grow with the steps."""
 
 
 class StepClock:
@@ -22,7 +25,7 @@ class StepClock:
 
     ``lap(phase)`` ends a phase, which began at the lap before it; a step starts with ``lap("data")`` and ends with
     ``end_step()``. On CUDA phases are measured by events and read once per step, after the one synchronization that
-    ends it. The first step (allocation, first-use compilation) is kept out of the median.
+    ends it. The median is that of the newest `RECENT` steps, without the first one (allocation, first-use compilation).
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -35,8 +38,10 @@ class StepClock:
         """Seconds of all steps by phase."""
         self.aside: dict[str, float] = {}
         """Seconds between the steps, by what was done."""
-        self.steps: list[float] = []
-        """Seconds of each step, data included."""
+        self.recent: deque[float] = deque(maxlen=RECENT)
+        """Seconds of the newest steps, data included; the first of all is there until there is a second."""
+        self.count = 0
+        """Steps so far."""
         self._last = time.perf_counter()
 
     def lap(self, phase: str) -> None:
@@ -63,7 +68,10 @@ class StepClock:
         else:
             self._add("optimizer")
         self._fresh.append(self._step)
-        self.steps.append(sum(self._step.values()))
+        if self.count == 1:
+            self.recent.clear()
+        self.recent.append(sum(self._step.values()))
+        self.count += 1
         for phase, seconds in self._step.items():
             self.totals[phase] += seconds
         self._step = dict.fromkeys(PHASES, 0.0)
@@ -75,18 +83,23 @@ class StepClock:
         self._last = now
 
     def state(self) -> State:
-        """All steps so far, so that the figures after a resume are the whole training's."""
-        return State({"steps": self.steps, "totals": self.totals, "aside": self.aside})
+        """What is known of all steps so far, so that the figures after a resume are the whole training's."""
+        return State({"count": self.count, "recent": list(self.recent), "totals": self.totals, "aside": self.aside})
 
     def restore(self, state: State) -> None:
-        self.steps, self.totals = list(state.values["steps"]), dict(state.values["totals"])
-        self.aside, self._fresh = dict(state.values["aside"]), []
+        self.count, self.recent = int(state.values["count"]), deque(state.values["recent"], maxlen=RECENT)
+        self.totals, self.aside, self._fresh = dict(state.values["totals"]), dict(state.values["aside"]), []
         self._last = time.perf_counter()
 
     @property
     def total(self) -> float:
         """Seconds of all steps so far; validations and saves left out."""
-        return sum(self.steps)
+        return sum(self.totals.values())
+
+    @property
+    def newest(self) -> float:
+        """Seconds of the newest step, data included."""
+        return self.recent[-1]
 
     def take(self) -> dict[str, float]:
         """Mean seconds per step since the last call, in all and by phase, and the number of these steps."""
@@ -96,12 +109,12 @@ class StepClock:
 
     def speed(self, batch_size: int) -> float:
         """Samples per second over all ranks in the newest step."""
-        return batch_size / self.steps[-1]
+        return batch_size / self.newest
 
     def facts(self, batch_size: int) -> dict[str, Any]:
-        """train_seconds (validations and saves left out), seconds_per_step (median of all but the first),
+        """train_seconds (validations and saves left out), seconds_per_step (median of `recent`),
         samples_per_second over all ranks, data_wait_share in [0, 1], time_split: seconds by phase and aside."""
-        median = statistics.median(self.steps[1:] or self.steps)
+        median = statistics.median(self.recent)
         return {
             "train_seconds": self.total,
             "seconds_per_step": median,

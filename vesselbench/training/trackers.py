@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -36,10 +37,19 @@ class TensorBoard:
 
     def __init__(self) -> None:
         self._writer: Any = None
+        self._make: Callable[..., Any]
 
     def start(self, run: Path) -> None:
         load("tensorboard", self.name, "tensorboard")
-        self._writer = load("torch.utils.tensorboard", self.name, "tensorboard").SummaryWriter(str(run / "tensorboard"))
+        self._make = partial(
+            load("torch.utils.tensorboard", self.name, "tensorboard").SummaryWriter, str(run / "tensorboard")
+        )
+        self._writer = self._make()
+
+    def resume(self, step: int) -> None:
+        """TensorBoard drops what it has of later steps: they come again."""
+        self._writer.close()
+        self._writer = self._make(purge_step=step + 1, filename_suffix=f".resumed-{step}")
 
     def log(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -146,6 +156,12 @@ class Trackers:
     def _start(self) -> None:
         for tracker in self._trackers:
             tracker.start(self._run)
+
+    def resume(self, step: int) -> None:
+        """The training goes on after `step`: for trackers that add to what they have."""
+        for tracker in self._trackers:
+            if hasattr(tracker, "resume"):
+                tracker.resume(step)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         for tracker in self._trackers:

@@ -116,6 +116,22 @@ def test_tensorboard_holds_every_value_at_its_step_and_no_name_of_a_sample(run, 
         assert path.is_dir() or b"Meyer" not in path.read_bytes()
 
 
+def test_tensorboard_shows_steps_that_come_again_after_a_resume_once(run, catalogue):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with Trackers(["tensorboard"], run, catalogue, True) as trackers:
+        for step in range(1, 6):
+            trackers.log(step, {"loss": 1.0 / step})
+    with Trackers(["tensorboard"], run, catalogue, True) as trackers:
+        trackers.resume(3)
+        for step in range(4, 8):
+            trackers.log(step, {"loss": 2.0 / step})
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6, 7]
+    assert events.Scalars("loss")[3].value == pytest.approx(0.5)
+
+
 def test_mlflow_writes_into_the_run_and_does_not_call_home(run, catalogue, mlflow):
     use(["mlflow"], run, catalogue)
     assert mlflow == [
