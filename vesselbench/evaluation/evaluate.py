@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from vesselbench.plugins import Catalogue
 from vesselbench.rundir import RunDir, write_jsonl
 from vesselbench.types import Sample, ScoreRow, Scores, SetName
 
+log = logging.getLogger(__name__)
 SMOKE_THRESHOLD = 0.5
 KEPT_UNDER = ("options", "primary", "batch_size", "store_probabilities", "conventions")
 """Settings under which unfinished work is kept: with others it is begun anew."""
@@ -110,6 +112,8 @@ def _score_share(
     With a run, on one process, what an evaluation of the same `key` has left behind is taken over.
     """
     run = scoring.run if world() == 1 else None
+    if scoring.run is not None and run is None and rank() == 0:
+        log.info("an evaluation on %d processes that is stopped begins anew: only one process goes on", world())
     if known is None:
         leading = next(metric for metric in scoring.metrics if metric.name == scoring.config.primary)
         with Spool(None if run is None else run.spool_folder(scoring.set_name), key) as spool:

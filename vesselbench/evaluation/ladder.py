@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
@@ -31,6 +30,8 @@ LOOKED_AT = 4
 """Images of the validation set on which the filters are set."""
 GAP_EVERY, GAP_BEYOND = 100, 2.0
 """Pixels of centre line per gap; what a gap's radius exceeds half the vessel's width by, in pixels."""
+NAMED = (SHIFTED, "broken")
+"""Rungs that a hash of the image's id draws: under another id they are others."""
 Progress = Callable[[int, int], None]
 
 
@@ -63,7 +64,7 @@ def measure_ladder(
     def score_all(sample: Sample) -> list[ScoreRow]:
         example = load_with(cache, sample)
         reference, mask = Reference(example, config.options), reference_of(example)
-        predictions = (_as_prediction(sample.id, rung.mask(example, mask)) for rung in rungs)
+        predictions = (as_prediction(sample.id, rung.mask(example, mask)) for rung in rungs)
         return [score_against(reference, prediction, metrics) for prediction in predictions]
 
     by_image = []
@@ -73,7 +74,7 @@ def measure_ladder(
             progress(number, len(test))
     return Ladder(
         tuple(
-            Rung(rung.name, rung.definition, metric_summaries(rows, metrics), _cases(rows))
+            Rung(rung.name, rung.definition, metric_summaries(rows, metrics), cases_of(rows))
             for rung, rows in zip(rungs, zip(*by_image, strict=True), strict=True)
         )
     )
@@ -175,11 +176,13 @@ def _filters(examples: Sequence[Example]) -> list[Drawn]:
     return [Drawn(name, one.words + where, lambda e, _, one=one: one.mask(e)) for name, one in named]  # type: ignore[misc]
 
 
-def _as_prediction(name: str, mask: BoolMask) -> Prediction:
+def as_prediction(name: str, mask: BoolMask) -> Prediction:
+    """A rung's mask bool [H,W], to be scored without probabilities."""
     return Prediction(name, mask.astype(np.float32), graded=False)
 
 
-def _cases(rows: Sequence[ScoreRow]) -> dict[str, Any]:
+def cases_of(rows: Sequence[ScoreRow]) -> dict[str, int]:
+    """Images per case of the empty-mask policy."""
     found = Counter(row.case for row in rows)
     return {case: found[case] for case in CASES}
 

@@ -161,11 +161,11 @@ def summaries(run: ScoredRun, catalogue: Catalogue) -> tuple[dict[str, Any], dic
         entries = metric_summaries(run.observer2, metrics)
         found["observer2"] = {"images": len(run.observer2), "metrics": entries}
     keys = found.keys() & stated.keys()
-    return {key: _bare(stated[key]) for key in keys}, {key: _bare(found[key]) for key in keys}
+    return {key: bare(stated[key]) for key in keys}, {key: bare(found[key]) for key in keys}
 
 
-def _bare(value: Any) -> Any:
-    """Without the texts that say why a metric has no value: a bundle without names leaves them out."""
+def bare(value: Any) -> Any:
+    """A summary without the texts that say why a metric has no value: a bundle without names leaves them out."""
     if isinstance(value, Mapping):
-        return {key: _bare(held) for key, held in value.items() if key != "reasons"}
+        return {key: bare(held) for key, held in value.items() if key != "reasons"}
     return value

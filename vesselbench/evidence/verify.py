@@ -15,15 +15,16 @@ from vesselbench.evidence.contents import RUNS
 from vesselbench.evidence.differing import Difference
 from vesselbench.evidence.history import hold_history, without_history
 from vesselbench.evidence.recompute import QUANTISED, Recomputed, read_references, recompute_rows, summaries
+from vesselbench.evidence.rungs import Rungs
 from vesselbench.evidence.unpack import unpack
 from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
 from vesselbench.report.record import comparison_record
 from vesselbench.rundir import RunDir, check_set_name, file_sha256, read_json
-from vesselbench.scored import read_scored
+from vesselbench.scored import ScoredRun, read_scored
 from vesselbench.watch import Watch
 
-LADDER = "means of the ladder: some of its rungs need the images"
+NO_LADDER = "the ladder: the bundle was made of runs, not of a comparison's folder, and holds none"
 NO_IMAGES = "the fingerprint of the split covers the images, which are not in the bundle"
 
 
@@ -99,11 +100,15 @@ def _recompute(
     if not names or any(f"{name}/run.json" not in paths for name in names):
         raise UserError(f"the bundle holds not all the runs that it names: {names}", "ask for the bundle again")
     runs = [read_scored(RunDir.open(folder / name), set_name) for name in names]
+    record = read_json(folder / COMPARISON)
+    rungs = _rungs(record, runs[0], catalogue, bool(manifest.get("pseudonymised")))
     images = []
     total = len(runs[0].scores.rows)
     for example in read_references(folder):
         images.append(example.sample.id)
         recompute_rows(folder, runs, example, catalogue, done)
+        if rungs is not None:
+            rungs.score(example)
         watch.progress("verify", len(images), total)
     done.hold(sorted(row.id for row in runs[0].scores.rows), sorted(images), "images")
     for run in runs:
@@ -112,11 +117,12 @@ def _recompute(
         where = f"{run.where}, weights_sha256 of run.json"
         done.hold(run.record.get("weights_sha256"), run.scores.weights_sha256, where)
         done.hold(run.split.fingerprint, run.scores.fingerprint, f"{run.where}, fingerprint of split.json")
-    record = read_json(folder / COMPARISON)
     again = compare([run.run for run in runs], set_name, float(manifest["margin"]))
-    if record.get("ladder") is not None:
-        again = with_ladder(again, read_ladder(record["ladder"], COMPARISON))
-        done.left_out[LADDER] += sum(len(rung["metrics"]) for rung in record["ladder"]["rungs"])
+    if rungs is None:
+        done.left_out[NO_LADDER] += 1
+    else:
+        rungs.hold(done)
+        again = with_ladder(again, rungs.stated)
     found = without_history(json.loads(json.dumps(comparison_record(again))))
     done.hold(without_history(record), found, COMPARISON)
     hold_history(record.get("scorings"), runs, done)
@@ -131,3 +137,10 @@ def _recompute(
         left_out=dict(done.left_out),
         rough=done.rough,
     )
+
+
+def _rungs(record: dict[str, Any], run: ScoredRun, catalogue: Catalogue, withheld: bool) -> Rungs | None:
+    """What measures the ladder again; None where the comparison has none."""
+    if record.get("ladder") is None:
+        return None
+    return Rungs(read_ladder(record["ladder"], COMPARISON), run, catalogue, withheld=withheld)

@@ -16,9 +16,15 @@ from typer.testing import CliRunner
 
 from vesselbench import UserError
 from vesselbench.cli import app
+from vesselbench.compare import compare, with_ladder
 from vesselbench.data.read import load_example
+from vesselbench.evaluation.ladder import measure_ladder
 from vesselbench.evidence.bundle import Wish, write_bundle
-from vesselbench.evidence.verify import Verification, verify
+from vesselbench.evidence.recompute import evaluation_of
+from vesselbench.evidence.rungs import IMAGES, NAMES
+from vesselbench.evidence.verify import NO_LADDER, Verification, verify
+from vesselbench.report.record import write_comparison
+from vesselbench.scored import read_scored
 from vesselbench.watch import Silent
 
 Change = Callable[[dict[str, bytes]], None]
@@ -182,3 +188,34 @@ def test_stored_probabilities_are_in_the_bundle_and_their_metrics_are_recomputed
         ".ece: stated" in line
         for line in check(tampered(bundle, tmp_path / "c.zip", darken, True), catalogue).differences
     )
+
+
+@pytest.fixture(scope="session")
+def report(runs, dataset, catalogue, tmp_path_factory) -> Path:
+    """A comparison's folder that holds the ladder."""
+    config = evaluation_of(read_scored(runs[0], "test"))
+    ladder = measure_ladder(dataset.of("test"), dataset.of("val"), config, catalogue)
+    folder = runs[0].path.parents[1] / "comparison" / "with_ladder"
+    write_comparison(with_ladder(compare(runs), ladder), folder / "comparison.json")
+    return folder
+
+
+@pytest.mark.parametrize("rung", ["empty", "reference", "shifted", "dilated", "eroded", "broken"])
+def test_a_changed_rung_of_the_ladder_is_named(report, catalogue, tmp_path, rung):
+    whole = write_bundle([report], tmp_path / "b.zip", Wish(), catalogue, Silent())
+
+    def edit(record: dict) -> None:
+        held = next(one for one in record["ladder"]["rungs"] if one["name"] == rung)
+        held["metrics"]["dice"]["mean"] += 1e-6
+
+    changed = tampered(whole, tmp_path / "c.zip", change_json("comparison.json", "", edit), rehash=True)
+    assert any(f"ladder, {rung}.dice.mean" in difference for difference in check(changed, catalogue).differences)
+
+
+@pytest.mark.parametrize(("withheld", "reasons"), [(False, {IMAGES}), (True, {IMAGES, NAMES})])
+def test_the_ladder_is_recomputed_but_for_what_needs_images_or_names(report, catalogue, tmp_path, withheld, reasons):
+    wish = Wish(pseudonymised=withheld)
+    found = check(write_bundle([report], tmp_path / "b.zip", wish, catalogue, Silent()), catalogue)
+    assert found.holds, found.differences
+    assert {reason for reason in found.left_out if "of the ladder" in reason} == reasons
+    assert NO_LADDER not in found.left_out

@@ -127,5 +127,6 @@ def _band(rng: np.random.Generator, size: int, width: float, softness: float, de
     angle, bend, shift = rng.uniform(0, np.pi), rng.uniform(-0.8, 0.8), rng.uniform(-0.3, 0.3)
     along, across = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
     distance = np.abs(across - bend * along**2 - shift) * size
-    dark: Plane = depth / (1 + np.exp((distance - width / 2) / softness))
+    with np.errstate(over="ignore"):  # far away the exponential is infinite and the band's share rightly 0
+        dark: Plane = depth / (1 + np.exp((distance - width / 2) / softness))
     return dark
