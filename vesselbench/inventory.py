@@ -93,7 +93,7 @@ def _listed(run: RunDir) -> Listed:
 
 
 def _resume_note(status: str, sound: bool) -> str:
-    return "" if status != "interrupted" or sound else "no checkpoint yet: a resume starts at step 0"
+    return "" if status != "interrupted" or sound else "from step 0"
 
 
 def _last_logged(log: Path) -> int:
