@@ -14,6 +14,7 @@ from vesselbench_sa2va.losses import (
     sample_map,
     sample_masks,
     shrink_masks,
+    take_rows,
     uncertain_points,
     uniform_points,
 )
@@ -59,22 +60,25 @@ def test_the_official_target_covers_only_the_part_that_the_image_fills() -> None
 
 
 def test_uncertain_points_are_those_near_the_border() -> None:
-    settings = LossSettings(points=100, uncertain=1.0)
-    uniform = torch.rand(1, 300, 2)
-    logits = torch.stack([(uniform[..., axis] - 0.5) * 10 for axis in (0, 1)], 1)
-    points = uncertain_points(logits, uniform, torch.zeros(1, 2, 0, 2), settings)
-    assert points.shape == (1, 2, 100, 2)
-    for axis in (0, 1):  # each candidate has points of its own
-        kept = (points[:, axis, :, axis] - 0.5).abs().max()
-        assert ((uniform[..., axis] - 0.5).abs() <= kept).sum() == 100
+    """Each candidate has points of its own."""
+    logits = torch.randn(2, 3, 300)
+    index = uncertain_points(logits, 100)
+    expected = logits.abs().topk(100, dim=2, largest=False).indices
+    assert torch.equal(index.sort(2).values, expected.sort(2).values)
 
 
-def test_every_object_keeps_points_of_its_own_uniform_ones() -> None:
-    settings = LossSettings(points=50, uncertain=1.0)
-    uniform = torch.rand(3, 200, 2)
-    points = uncertain_points(torch.rand(3, 2, 200) - 0.5, uniform, torch.zeros(3, 2, 0, 2), settings)
-    for drawn, chosen in zip(uniform.tolist(), points.flatten(1, 2).tolist(), strict=True):
-        assert {tuple(point) for point in chosen} <= {tuple(point) for point in drawn}
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_no_point_or_every_point_may_be_an_uncertain_one(count: int) -> None:
+    index = uncertain_points(torch.randn(1, 2, 300), count)
+    assert index.shape == (1, 2, count)
+    assert all(len(set(row)) == count for row in index[0].tolist())
+
+
+def test_rows_are_taken_from_the_own_table_only() -> None:
+    table, index = torch.rand(3, 20, 2), torch.randint(0, 20, (3, 4, 5))
+    taken = take_rows(table, index).view(3, 4, 5, 2)
+    for own, rows, found in zip(table, index, taken, strict=True):
+        assert torch.equal(own[rows], found)
 
 
 def test_perfect_logits_cost_nothing_and_opposite_ones_much() -> None:
