@@ -21,6 +21,7 @@ from vesselbench.config import Recipe
 from vesselbench.model import batch_to, build_model
 from vesselbench.recipes import model_settings
 from vesselbench.rundir import RunDir
+from vesselbench.training.accounting import Forecast
 from vesselbench.training.engine import Engine
 from vesselbench.training.feed import Feed
 from vesselbench.training.gauges import Gauges
@@ -100,6 +101,7 @@ def logged_steps(engine: Engine, dataset: Any, recipe: Recipe, catalogue: Any, f
         trackers=Trackers([], folder, catalogue, enabled=True),
         watch=Silent(),
         stop=unused,
+        forecast=Forecast(recipe.train, ENDLESS, 1, images=0, smoke_seconds=0.0),
     )
     for step, batches in engine.feed.batches(dataset.of("train"), 0, 1, steps=ENDLESS):
         engine.clock.lap("data")
