@@ -95,7 +95,11 @@ def start(world: int, stage: int, words: tuple[str, ...]) -> list[dict[str, Any]
         )
         for rank in range(world)
     ]
-    texts = [rank.communicate(timeout=240)[0] for rank in ranks]
+    try:
+        texts = [rank.communicate(timeout=240)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
     return [json.loads(text.strip().splitlines()[-1]) for text in texts]
 
 
