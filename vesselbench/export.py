@@ -27,7 +27,7 @@ from vesselbench.model import (
     write_safetensors,
 )
 from vesselbench.modelcard import CARD, PUBLIC_RECIPE, model_card, public_name, public_recipe
-from vesselbench.plugins import Catalogue
+from vesselbench.plugins import Catalogue, is_trained
 from vesselbench.recipes import dump_recipe, model_settings
 from vesselbench.reopen import open_recipe
 from vesselbench.reproduction import Evidence, Reproduction, find_evidence, hold_against, predict_as_run
@@ -116,7 +116,8 @@ def build_trained(recipe: Recipe, task: Task, catalogue: Catalogue, weights: Pat
     module = build_model(recipe, task, catalogue)
     state = module.state_dict()
     names = [name for name in trained_names(module) if name in tensors]
-    if all(torch.equal(state[name].to(tensors[name].dtype), tensors[name]) for name in names):
+    trained = is_trained(catalogue.models[recipe.model["name"]])
+    if trained and all(torch.equal(state[name].to(tensors[name].dtype), tensors[name]) for name in names):
         raise UserError(
             f"refused to export {weights}: all {len(names)} tensors equal those that the training started from",
             "nothing was trained: check the log of the run",

@@ -6,7 +6,7 @@ chosen by name in the recipe, never by load order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -35,7 +35,8 @@ class ModelPlugin(Protocol):
     ``grids(config, size) -> vesselbench.grids.Grids`` (where resolution is lost),
     ``param_groups(module, lr) -> list[dict]``, ``leaf_modules() -> list[type]`` (blocks that ZeRO-3 gathers at once),
     ``skeleton(config, task) -> Module | None`` and ``fill(module, config, settle)`` (a model that can be built split
-    over the ranks), ``export`` and ``reopen`` (`ModelWithExport`).
+    over the ranks), ``export`` and ``reopen`` (`ModelWithExport`), ``choices(config) -> Sequence[Config]`` (a model
+    with nothing to train, `ModelWithChoices`).
     """
 
     name: str
@@ -76,6 +77,20 @@ class ModelWithExport(ModelPlugin, Protocol):
     def reopen(self, config: Any, task: Task, folder: Path) -> dict[str, Reopened]:
         """Every form that `export` wrote, by name, to be read from the files alone; each must predict what the run
         predicts. Called one after the other, each with torch's generator seeded as for `build`.
+        """
+        ...
+
+
+class ModelWithChoices(ModelPlugin, Protocol):
+    """A model with nothing to train. Its module needs no ``loss``, has no trainable parameter, and holds what it draws
+    by in persistent buffers, so that its weights file tells one setting from another.
+
+    ``train`` scores every one of its `choices` on the validation set and keeps the best.
+    """
+
+    def choices(self, config: Any) -> Sequence[Any]:
+        """Complete settings among which the validation set chooses, at least one, as `config` leaves them open. Of
+        equal ones the first wins. What the recipe states is in all of them; `choices` of one of them is that one.
         """
         ...
 

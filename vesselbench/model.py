@@ -29,7 +29,7 @@ from vesselbench.config import Recipe
 from vesselbench.distributed import on_first, rank
 from vesselbench.errors import UserError
 from vesselbench.hookspecs import ModelPlugin
-from vesselbench.plugins import Catalogue
+from vesselbench.plugins import Catalogue, is_trained
 from vesselbench.recipes import model_settings
 from vesselbench.rundir import write_bytes
 from vesselbench.tensorfile import write_tensors
@@ -88,7 +88,7 @@ def build_model(
     with torch.random.fork_rng():
         torch.manual_seed(recipe.train.seed)
         module = plugin.build(config, task) if make is None else make()
-    for method in ("loss", "predict"):
+    for method in ("loss", "predict") if is_trained(plugin) else ("predict",):
         if not callable(getattr(module, method, None)):
             raise UserError(f"the model {plugin.name!r} has no method {method!r}", "see docs/add-a-model.md")
     return module

@@ -9,12 +9,13 @@ from typing import Any
 from vesselbench.config import Recipe
 from vesselbench.data.loader import accumulation, units_of
 from vesselbench.data.read import read_samples
+from vesselbench.errors import UserError
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.planning.footing import Memory, memory_of
 from vesselbench.planning.hardware import Device, Interconnect, device_named, interconnect_named
 from vesselbench.planning.roofline import Seconds, seconds_of
 from vesselbench.planning.workload import Offload, Setting, Workload, settings_of
-from vesselbench.plugins import Catalogue
+from vesselbench.plugins import Catalogue, is_trained
 from vesselbench.recipes import model_settings
 from vesselbench.training.budget import steps_of
 from vesselbench.training.memory import OPTIMIZER_BYTES, lowest_stage
@@ -114,8 +115,12 @@ def make_plan(
     """Count the model of a recipe (by the plugin's footprint where it states costs, else by building and running it)
     and foresee its training. The interconnect is PCIe 3.0, or shared memory on a processor, unless another is named.
 
-    Raises UserError for an unknown name and for a batch that `world` processes cannot share.
+    Raises UserError for a model with nothing to train, for an unknown name and for a batch that `world` processes
+    cannot share.
     """
+    model = recipe.model["name"]
+    if not is_trained(catalogue.models[model]):
+        raise UserError(f"the model {model!r} has nothing to train: there is nothing to plan", "train it at once")
     where = device_named(device)
     link = interconnect_named(interconnect or ("shared-memory" if where.kind == "cpu" else "pcie3"))
     samples = read_samples(recipe.data, catalogue)

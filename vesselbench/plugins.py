@@ -30,6 +30,11 @@ def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known)) or 'none'}"
 
 
+def is_trained(plugin: ModelPlugin) -> bool:
+    """Whether a model has something to train; else the validation set chooses its settings (`ModelWithChoices`)."""
+    return not hasattr(plugin, "choices")
+
+
 class Table(Mapping[str, ITEM], Generic[ITEM]):
     """Registered things by name; an unknown name is a UserError with the nearest one."""
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from vesselbench.data.loader import make_batch
 from vesselbench.evaluation.predict import to_predictions
 from vesselbench.hookspecs import ModelPlugin
+from vesselbench.plugins import is_trained
 from vesselbench.types import Batch, Example, Sample, Size, Task
 
 
@@ -37,9 +38,15 @@ def check_model(plugin: ModelPlugin, config: BaseModel | None = None, size: Size
     Two unlike batches (one whose masks are empty) must give the same loss keys, finite values, a gradient for every
     trainable parameter, and probabilities at the images' own sizes. The loss of a batch must be the mean of those of
     its samples (without dropout): else it would matter which of them share a micro-batch or a process.
+
+    Of a model with nothing to train: every one of its `choices` is complete, has no trainable parameter, states itself
+    in persistent buffers of its own, and draws as above.
     """
     task = Task(("vessel",))
     config = plugin.Config() if config is None else config
+    if not is_trained(plugin):
+        _check_choices(plugin, config, task, size)
+        return
     module = plugin.build(config, task)
     collate = plugin.collator(config, task)
     learn = plugin.training_collator(config, task) if hasattr(plugin, "training_collator") else collate
@@ -51,6 +58,30 @@ def check_model(plugin: ModelPlugin, config: BaseModel | None = None, size: Size
     _check_prediction(
         plugin.name, module, [*tiny_examples(1, size), *tiny_examples(1, (size[0] + 6, size[1] - 10))], collate
     )
+
+
+def _check_choices(plugin: ModelPlugin, config: BaseModel, task: Task, size: Size) -> None:
+    name, choices = plugin.name, list(plugin.choices(config))  # type: ignore[attr-defined]
+    assert choices, f"{name}: choices() gives none"
+    stated = config.model_dump(exclude_unset=True)
+    seen: list[dict[str, torch.Tensor]] = []
+    for choice in choices:
+        unlike = {key for key, value in stated.items() if value is not None and choice.model_dump()[key] != value}
+        assert not unlike, f"{name}: a choice changes {sorted(unlike)}, which the settings state"
+        assert list(plugin.choices(choice)) == [choice], f"{name}: choices() of {choice} are others than itself"  # type: ignore[attr-defined]
+        module, collate = plugin.build(choice, task), plugin.collator(choice, task)
+        pickle.dumps(collate)
+        trainable = [key for key, parameter in module.named_parameters() if parameter.requires_grad]
+        assert not trainable, f"{name} has nothing to train, but {trainable[:5]} are trainable"
+        state = module.state_dict()
+        assert state, f"{name}: {choice} is in no persistent buffer: its weights file would be empty"
+        same = any(
+            state.keys() == one.keys() and all(torch.equal(state[key], one[key]) for key in state) for one in seen
+        )
+        assert not same, f"{name}: the buffers of {choice} are those of another choice"
+        seen.append(state)
+        pair = [*tiny_examples(1, size), *tiny_examples(1, (size[0] + 6, size[1] - 10), empty=True, seed=1)]
+        _check_prediction(name, module, pair, collate)
 
 
 def _check_loss(name: str, module: torch.nn.Module, batch: Batch) -> list[str]:

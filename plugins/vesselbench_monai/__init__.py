@@ -1,21 +1,19 @@
-"""MONAI networks as vesselbench models."""
+"""MONAI networks as vesselbench models, and Frangi's filter beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from vesselbench import hookimpl
 
-if TYPE_CHECKING:
-    from vesselbench_monai.baseline import Baseline
-
 
 @hookimpl
-def register_models(register: Callable[[Baseline], None]) -> None:
+def register_models(register: Callable[[Any], None]) -> None:
     from vesselbench_monai.attention_unet import AttentionUNet
     from vesselbench_monai.dynunet import DynUNet
     from vesselbench_monai.flexible_unet import FlexibleUNet
+    from vesselbench_monai.frangi import Frangi
     from vesselbench_monai.segresnet import SegResNet
     from vesselbench_monai.swinunetr import SwinUNETR
     from vesselbench_monai.unet import UNet
@@ -23,3 +21,4 @@ def register_models(register: Callable[[Baseline], None]) -> None:
 
     for model in (UNet, UNetPlusPlus, AttentionUNet, DynUNet, SegResNet, SwinUNETR, FlexibleUNet):
         register(model())
+    register(Frangi())

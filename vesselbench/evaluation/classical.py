@@ -18,12 +18,11 @@ from vesselbench.evaluation.metrics import Dice
 from vesselbench.evaluation.pool import map_in_order
 from vesselbench.evaluation.score import score
 from vesselbench.evaluation.threshold import THRESHOLDS, choose_threshold, values_at_thresholds
+from vesselbench.ridges import BRIGHTEST, ridge_response
 from vesselbench.types import BoolMask, Example, Prediction
 
 SIGMAS = ((1.0, 2.0), (2.0, 3.0, 4.0), (3.0, 5.0, 7.0))
 """Scales in pixels among which Frangi's are chosen."""
-BRIGHTEST = 99.0
-"""Percentile of the response that counts as 1."""
 
 
 class Segmenter(Protocol):
@@ -76,21 +75,9 @@ class Frangi:
         )
 
     def response(self, example: Example) -> npt.NDArray[np.float32]:
-        """Square root of the response, float32 [H,W] in [0,1]: most responses are so weak that thresholds on the
-        response itself, in steps of 0.05, would be too coarse."""
-        from scipy.ndimage import distance_transform_edt
-        from skimage.filters import frangi
-
-        green = example.image[..., 1].astype(np.float32) / 255
-        if example.fov is not None:
-            nearest = distance_transform_edt(~example.fov, return_distances=False, return_indices=True)
-            green = green[tuple(nearest)]
-        found = frangi(green, sigmas=self.sigmas, black_ridges=self.dark)
-        top = np.percentile(found if example.fov is None else found[example.fov], BRIGHTEST)
-        if not top > 0:
-            return np.zeros(green.shape, np.float32)
-        scaled: npt.NDArray[np.float32] = np.sqrt(np.clip(found / top, 0, 1)).astype(np.float32)
-        return scaled
+        """See `ridge_response`."""
+        green = example.image[..., 1].astype(np.float32) / np.float32(255)
+        return ridge_response(green, example.fov, self.sigmas, self.dark)
 
     def mask(self, example: Example) -> BoolMask:
         return _within(Prediction("", self.response(example), threshold=self.threshold).mask(), example)

@@ -11,7 +11,7 @@ from vesselbench.config import Recipe, TrainConfig
 from vesselbench.data.loader import accumulation
 from vesselbench.errors import UserError
 from vesselbench.model import build_model, count_parts
-from vesselbench.plugins import Catalogue
+from vesselbench.plugins import Catalogue, is_trained
 from vesselbench.recipes import model_settings
 from vesselbench.sharding import Settle, is_sharded, settle_plainly, splitter
 from vesselbench.training.memory import LARGE, free_memory, lowest_stage
@@ -28,9 +28,14 @@ def build_initial(
 
     The engine's `import_deepspeed` was called before. The weights are those of the plugin's ``build``, bit for bit,
     whichever way they come in. Raises UserError when ``train.init`` is sharded and the stage or the model do not
-    allow it, and for what `build_model` and `choose_stage` refuse.
+    allow it, for a model with nothing to train, and for what `build_model` and `choose_stage` refuse.
     """
     train, (found, config) = recipe.train, model_settings(recipe, catalogue)
+    if not is_trained(found):
+        raise UserError(
+            f"the model {found.name!r} has nothing to train: the validation set chooses its settings",
+            f"vesselbench train {found.name}",
+        )
     plugin: Any = found  # `skeleton` and `fill` are optional
 
     def make() -> torch.nn.Module:

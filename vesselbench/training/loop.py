@@ -22,11 +22,12 @@ from vesselbench.data.dataset import Dataset
 from vesselbench.evaluation.evaluate import Evaluation, evaluate
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.jobs import StoppedError
-from vesselbench.plugins import Catalogue
+from vesselbench.plugins import Catalogue, is_trained
 from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.training.accounting import Forecast
 from vesselbench.training.budget import Budget
 from vesselbench.training.checkpoints import Checkpoints
+from vesselbench.training.choosing import choose
 from vesselbench.training.engine import Engine, prepare_process
 from vesselbench.training.gauges import Gauges
 from vesselbench.training.integrity import Integrity, child_of
@@ -103,6 +104,9 @@ def train_steps(
 
     `announced`: the training that is accounted for, where it is not this one (a dry run).
     """
+    if not is_trained(catalogue.models[recipe.model["name"]]):
+        choose(recipe, catalogue, dataset, run, device, watch, trackers, partial(_validated, watch, stop))
+        return
     engine = Engine.build(recipe, dataset.task, catalogue, device, budget)
     planned, whole, samples = announced or (recipe, budget, dataset)
     describe(engine, planned, whole, samples, catalogue, run, watch)

@@ -90,14 +90,16 @@ def _temporary(runs: Path) -> str:
 
 def _say(run: RunDir, watch: Watch, kept: Path | None) -> None:
     """What was tried, with what came of it; all of it worked, else this is not reached."""
-    rows, record = read_jsonl(run.train_log), run.record()
+    rows, record = read_jsonl(run.train_log) if run.train_log.is_file() else [], run.record()
     scores = run.scores("val")
     losses = " and ".join(f"{row['loss']:.4f}" for row in rows)
     size = sum(path.stat().st_size for path in run.weights().parent.rglob("*") if path.is_file())
     watch.table(
         "Dry run: all of this worked",
         [
-            ("train", f"{len(rows)} optimizer steps, losses {losses}"),
+            ("train", f"{len(rows)} optimizer steps, losses {losses}")
+            if rows
+            else ("choose", f"{len(record['tried'])} settings, on {IMAGES} validation samples at most"),
             ("save", f"a checkpoint of {size:,} bytes, read back and compared"),
             ("load", f"into plain torch, without DeepSpeed (SHA-256 {record['weights_sha256'][:12]})"),
             ("evaluate", f"{len(scores.rows)} validation samples by {len(scores.metric_versions)} metrics"),

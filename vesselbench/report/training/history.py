@@ -128,8 +128,15 @@ def is_loss(name: str) -> bool:
 
 
 def read_run(run: RunDir) -> History:
-    """A run's history, whatever its status. UserError when it holds no logged step yet or a file is damaged."""
+    """A run's history, whatever its status. UserError when it has nothing to train, holds no logged
+    step yet, or a file is damaged.
+    """
     record = run.record()
+    if "tried" in record:
+        raise UserError(
+            f"{run.path} had nothing to train ({record.get('model')}): it has no steps to report on",
+            f"what was tried stands in {run.record_file}; vesselbench compare sets it beside trained models",
+        )
     rows, notes = _rows(run.train_log)
     if not rows:
         raise UserError(
