@@ -24,7 +24,9 @@ from pydantic import BaseModel
 
 from vesselbench import hookspecs
 from vesselbench.cli import app
+from vesselbench.cli_curve import sorted_words
 from vesselbench.config import DataConfig, Recipe
+from vesselbench.curve import parse_fractions
 from vesselbench.data.read import load_example, read_samples
 from vesselbench.evaluation.score import score
 from vesselbench.plugins import HOOKS, Catalogue, add_commands, load_catalogue
@@ -174,6 +176,10 @@ def check_command(values: dict[str, Any], catalogue: Catalogue) -> None:
     if "set_name" in values:
         check_set_name(values["set_name"])
     given = values.get("names") or [values[key] for key in ("name",) if key in values]
+    if "fractions" in values:
+        _, given, shares = sorted_words(given)
+        parse_fractions([*values["fractions"].replace(",", " ").split(), *shares])
+        given = [*given, *(text for text in values["names"] if "=" in text)]
     names = [name for name in given if "=" not in name and not name.startswith("runs/")]
     overrides = [text for text in given if "=" in text] + list(values.get("overrides") or ())
     for name in names:
