@@ -36,8 +36,7 @@ from vesselbench.testing import tiny_examples
 from vesselbench.types import Prediction
 
 ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", *DOCS.glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *(DOCS := ROOT / "docs").glob("*.md")])
 EVERY_PAGE = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 PLANNED = "(planned)"
 KEY = re.compile(r"(?:data|train|evaluation|model)\.(?!jsonl?\b|py\b)[a-z_0-9.]+(?=$|[=:])")
@@ -179,7 +178,7 @@ def check_command(values: dict[str, Any], catalogue: Catalogue) -> None:
     if "fractions" in values:
         _, given, shares = sorted_words(given)
         parse_fractions([*values["fractions"].replace(",", " ").split(), *shares])
-        given = [*given, *(text for text in values["names"] if "=" in text)]
+        given += [text for text in values["names"] if "=" in text]
     names = [name for name in given if "=" not in name and not name.startswith("runs/")]
     overrides = [text for text in given if "=" in text] + list(values.get("overrides") or ())
     for name in names:
