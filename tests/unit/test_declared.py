@@ -76,6 +76,7 @@ def test_training_records_the_plan_and_every_validation(tmp_path, catalogue, dev
     family = ["cldice", "nsd", "betti0_error"]
     assert run.record()["declared"] == {"primary": "dice", "margin": 0.02, "family": family, "unit": "patient"}
     lines = read_jsonl(run.validation_log)
-    assert [line["step"] for line in lines] == [2, 4]
+    assert [line["step"] for line in lines] == [0, 2, 4]
     assert set(lines[0]["means"]) == {"dice", "precision", "sensitivity"}
-    assert 0 < lines[0]["train_seconds"] < lines[1]["train_seconds"] == pytest.approx(run.record()["train_seconds"])
+    assert lines[0]["train_seconds"] == 0 < lines[1]["train_seconds"] < lines[2]["train_seconds"]
+    assert lines[2]["train_seconds"] == pytest.approx(run.record()["train_seconds"])
