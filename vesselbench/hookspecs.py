@@ -119,8 +119,8 @@ class Metric(Protocol):
 
 
 class Tracker(Protocol):
-    """Receives what a run logs: the values of a line of train.jsonl, or the means of a validation (``val/...``), which may
-    come before the first step. Made on rank 0 only, and only when the recipe names it.
+    """Receives what a run logs: the values of a line of train.jsonl, or the means of a validation (``val/...``), which
+    may come before the first step. Made on rank 0 only, and only when the recipe names it.
     """
 
     name: str
