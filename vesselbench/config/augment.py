@@ -11,7 +11,8 @@ class AugmentConfig(Settings):
     """Random changes of training examples, the same for every model; seeded by (seed, epoch, sample)."""
 
     crop: int | None = Field(default=None, ge=1)
-    """Side of a random square crop in pixels; a side of the image that is shorter stays whole. None: no crop."""
+    """Side of a random square crop in pixels, around a pixel of the field of view where there is one; a side of the
+    image that is shorter stays whole. None: no crop."""
     flip: bool = True
     """Mirror left-right and top-bottom, each with probability one half."""
     rotate: bool = True

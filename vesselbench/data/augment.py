@@ -37,7 +37,8 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     grains, seed = (int(number) for number in rng.integers(2**62, size=2))
     scale = (1 + config.scale) ** resized
     window = (config.crop, config.crop) if config.crop is not None else example.size
-    changes = [_window(example.size, window, place, math.radians(config.angle * turned), scale)]
+    corner = _corner(example, window, place)
+    changes = [_window(example.size, window, corner, math.radians(config.angle * turned), scale)]
     if config.flip:
         changes += [_flip(axis) for axis in (0, 1) if mirrored[axis]]
     if turns:
@@ -45,14 +46,13 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     spacing = example.sample.spacing
     if spacing is not None:  # of a small rotation nothing is seen in it: both directions are nearly alike
         spacing = (spacing[turns % 2] / scale, spacing[1 - turns % 2] / scale)
-    image = _apply(example.image, changes)
-    assert image is not None
+    image, mask = _apply_to_both(example.image, example.mask, changes)
     image = _regrey(image, shift * config.brightness * 255, 1 + gain * config.contrast)
     image = _correct(image, (1 + config.gamma) ** exponent)
     return Example(
         sample=replace(example.sample, spacing=spacing),
         image=_soil(image, blur * config.blur, noise * config.noise * 255, grains),
-        mask=_apply(example.mask, changes),
+        mask=mask,
         fov=_apply(example.fov, changes),
         observer2=_apply(example.observer2, changes),
         seed=seed,
@@ -69,13 +69,37 @@ def _apply(plane: Array | None, changes: list[Change]) -> Array | None:
     return np.array(plane)  # views with negative strides are refused by torch; what is read-only belongs to others
 
 
+def _apply_to_both(image: Array, mask: Array | None, changes: list[Change]) -> tuple[Array, Array | None]:
+    first, rest = changes[0], changes[1:]
+    if isinstance(first, Warp) and mask is not None:
+        image, mask = first.both(image, mask)
+        changes = rest
+    changed = _apply(image, changes)
+    assert changed is not None
+    return changed, _apply(mask, changes)
+
+
 def _flip(axis: int) -> Change:
     return lambda plane: np.flip(plane, axis)
 
 
-def _window(size: Size, window: Size, place: npt.NDArray[np.float64], angle: float, scale: float) -> Change:
+def _corner(example: Example, window: Size, place: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """Top and left of the window, by two numbers in [0, 1): anywhere in the image or, where there is a field of view,
+    around one of its pixels (as far as the borders of the image let it): what lies outside teaches nothing.
+    """
+    room = [length - min(side, length) for side, length in zip(window, example.size, strict=True)]
+    seen = np.flatnonzero(example.fov) if example.fov is not None and any(room) else np.empty(0, np.int64)
+    if not seen.size:
+        top, left = (int(share * (free + 1)) for share, free in zip(place, room, strict=True))
+        return top, left
+    centre = divmod(int(seen[int(place[0] * seen.size)]), example.size[1])
+    top, left = (min(max(at - side // 2, 0), free) for at, side, free in zip(centre, window, room, strict=True))
+    return top, left
+
+
+def _window(size: Size, window: Size, corner: tuple[int, int], angle: float, scale: float) -> Change:
     height, width = (min(side, length) for side, length in zip(window, size, strict=True))
-    top, left = int(place[0] * (size[0] - height + 1)), int(place[1] * (size[1] - width + 1))
+    top, left = corner
     if angle == 0 and scale == 1:  # pixels stay what they are
         return lambda plane: plane[top : top + height, left : left + width]
     return Warp((height, width), (top + height / 2, left + width / 2), angle, scale)

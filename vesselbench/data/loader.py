@@ -7,6 +7,7 @@ import hashlib
 import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -125,7 +126,7 @@ class MicroBatches(Dataset["Batch | UserError"]):
         cache: MaskCache | None,
     ) -> None:
         self.units = units
-        members = [sample for unit in units for sample in unit]
+        members = [replace(sample, observer2=None) for unit in units for sample in unit]  # nobody learns from it
         self.examples = ExampleSource(members, MEMORY // local_world(), cache)
         self.first = [0, *accumulate(len(unit) for unit in units)]
         self.collate, self.train = collate, train

@@ -32,25 +32,55 @@ class Warp:
         break 4 % of them. Lines of a single pixel break either way.
         """
         if plane.dtype != bool:
-            return self._resample(plane)
-        return self._resample(plane.astype(np.uint8) * 255) >= 128
+            return self._resample(self._source(plane))
+        source = self._source(plane)
+        if source.all():
+            return np.ones(self.size, bool)
+        return self._resample(source.astype(np.uint8) * 255) >= 128
 
-    def _resample(self, plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def both(self, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], ...]:
+        """The windows of an image and of its mask, the same as one after the other in little more than half the time:
+        Pillow resamples four bands as fast as three.
+        """
+        colours, covered = self._source(image), self._source(mask)
+        bands = np.empty((*covered.shape, 4), np.uint8)
+        bands[..., :3] = colours
+        np.multiply(covered, np.uint8(255), out=bands[..., 3])
+        drawn = self._resample(bands)
+        return drawn[..., :3], drawn[..., 3] >= 128
+
+    @property
+    def _turn(self) -> tuple[float, float]:
+        return math.cos(self.angle) / self.scale, math.sin(self.angle) / self.scale
+
+    @property
+    def _places(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows and columns of the source that the window can touch; some may lie beyond its borders."""
         height, width = self.size
-        cosine, sine = math.cos(self.angle) / self.scale, math.sin(self.angle) / self.scale
-        needed = (height * abs(cosine) + width * abs(sine), width * abs(cosine) + height * abs(sine))
+        cosine, sine = map(abs, self._turn)
+        needed = (height * cosine + width * sine, width * cosine + height * sine)
         rows, columns = (
             np.arange(math.floor(middle - length / 2) - 1, math.ceil(middle + length / 2) + 2)
             for middle, length in zip(self.centre, needed, strict=True)
         )
-        source = plane[_mirrored(rows, plane.shape[0])[:, None], _mirrored(columns, plane.shape[1])]
+        return rows, columns
+
+    def _source(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        rows, columns = self._places
+        if rows[0] >= 0 and columns[0] >= 0 and rows[-1] < plane.shape[0] and columns[-1] < plane.shape[1]:
+            return plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return plane[_mirrored(rows, plane.shape[0])[:, None], _mirrored(columns, plane.shape[1])]
+
+    def _resample(self, source: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        (height, width), (cosine, sine), (rows, columns) = self.size, self._turn, self._places
         y, x = self.centre[0] - rows[0], self.centre[1] - columns[0]
         # Pillow asks for the source (x, y) of each output pixel: a turn about the two centres
         matrix = (
             *(cosine, -sine, x - cosine * width / 2 + sine * height / 2),
             *(sine, cosine, y - sine * width / 2 - cosine * height / 2),
         )
-        drawn = Image.fromarray(source).transform(
+        mode = {2: "L", 3: "RGB", 4: "CMYK"}[source.shape[2] if source.ndim == 3 else 2]  # CMYK: four equal bands
+        drawn = Image.frombytes(mode, source.shape[1::-1], source.tobytes()).transform(
             (width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
         )
         return np.asarray(drawn)

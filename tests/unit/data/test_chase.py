@@ -53,7 +53,7 @@ def test_images_masks_and_fields_of_view_are_as_published(samples: list[Sample])
 def test_the_last_eight_images_are_the_test_set(samples: list[Sample], config: DataConfig) -> None:
     split = make_split(samples, config.split, "chase")
     assert split.sets["test"] == tuple(sample.id for sample in samples[20:])
-    assert [len(select(samples, split, name)) for name in ("train", "val", "test")] == [14, 6, 8]
+    assert [len(select(samples, split, name)) for name in ("train", "val", "test")] == [18, 2, 8]
     assert np.array_equal(sorted(id_ for ids in split.sets.values() for id_ in ids), [s.id for s in samples])
 
 
