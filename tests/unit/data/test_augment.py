@@ -166,3 +166,21 @@ def test_a_side_shorter_than_the_crop_stays_whole() -> None:
     quiet = AugmentConfig(crop=13, flip=False, rotate=False)
     changed = augment(example(), quiet, np.random.default_rng(0))
     assert changed.size == (12, 13)
+
+
+def test_a_crop_is_cut_around_a_pixel_of_the_field_of_view() -> None:
+    rows, columns = np.mgrid[:60, :80]
+    fov = (rows >= 20) & (rows < 40) & (columns >= 20) & (columns < 40)
+    scene = Example(Sample("a", Path("a.png"), None), np.zeros((60, 80, 3), np.uint8), rows > 30, fov=fov)
+    crops = [augment(scene, AugmentConfig(crop=9), np.random.default_rng(seed)).fov for seed in range(80)]
+    assert all(crop is not None and crop[4, 4] for crop in crops)
+    assert {bool(crop.all()) for crop in crops if crop is not None} == {True, False}, "its borders are seen too"
+
+
+def test_a_crop_comes_from_anywhere_where_the_field_of_view_is_empty() -> None:
+    nowhere = np.zeros((30, 30), bool)
+    values = np.repeat(np.arange(30, dtype=np.uint8)[None, :, None], 30, 0).repeat(3, 2)
+    scene = Example(Sample("a", Path("a.png"), None), values, None, fov=nowhere)
+    config = AugmentConfig(crop=5, flip=False, rotate=False, brightness=0, contrast=0)
+    left = {int(augment(scene, config, np.random.default_rng(seed)).image[0, 0, 0]) for seed in range(300)}
+    assert left == set(range(26))

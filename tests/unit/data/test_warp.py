@@ -53,3 +53,13 @@ def test_beyond_the_border_the_image_goes_on_mirrored_however_far():
     tall = Warp((40, 10), (5, 5), 0.0, 1.0)(ramp)[:, 5, 0]
     up, down = list(range(10)), list(range(9, -1, -1))
     assert tall.tolist() == [*range(5, 10), *down, *up, *down, *range(5)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_image_and_mask_together_are_what_they_are_one_after_the_other(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image, mask = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8), rng.random((60, 70)) < 0.3
+    warp = Warp((24, 32), (rng.uniform(0, 60), rng.uniform(0, 70)), rng.uniform(-1, 1), rng.uniform(0.7, 1.4))
+    colours, covered = warp.both(image, mask)
+    assert np.array_equal(colours, warp(image))
+    assert np.array_equal(covered, warp(mask))
