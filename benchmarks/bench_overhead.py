@@ -34,6 +34,8 @@ from vesselbench.watch import Silent
 
 ROUNDS, STEPS = 11, 3
 ENDLESS = 10**6
+STEADY = "train.device=cpu", f"train.steps={ENDLESS}", "train.warmup=0"
+"""Learning at the full rate from the first step on: of 1,000,000 steps a warm-up would be 50,000."""
 
 
 class Alternating:
@@ -117,7 +119,7 @@ def measure(benchmark: Any, first: Iterator[None], second: Iterator[None], warm:
 
 @pytest.mark.parametrize("model", MODELS)
 def bench_harness_over_bare_torch(benchmark, note, recipe, dataset, catalogue, device, model):
-    chosen = recipe(model, "train.zero_stage=0", "train.device=cpu", "train.steps=1000000")
+    chosen = recipe(model, "train.zero_stage=0", *STEADY)
     engine = Engine.build(chosen, dataset.task, catalogue, device)
     facts = measure(benchmark, bare_steps(chosen, dataset, catalogue), harness_steps(engine, dataset))
     engine.close()
@@ -126,7 +128,7 @@ def bench_harness_over_bare_torch(benchmark, note, recipe, dataset, catalogue, d
 
 @pytest.mark.parametrize("model", MODELS)
 def bench_logging_over_steps(benchmark, note, recipe, dataset, catalogue, device, tmp_path, model):
-    chosen = recipe(model, "train.zero_stage=0", "train.device=cpu", "train.steps=1000000")
+    chosen = recipe(model, "train.zero_stage=0", *STEADY)
     plain, logged = (Engine.build(chosen, dataset.task, catalogue, device) for _ in range(2))
     second = logged_steps(logged, dataset, chosen, catalogue, tmp_path)
     facts = measure(benchmark, harness_steps(plain, dataset), second)
@@ -137,9 +139,7 @@ def bench_logging_over_steps(benchmark, note, recipe, dataset, catalogue, device
 
 @pytest.mark.parametrize(("model", "aim"), [("unet", 1.6), ("sa2va", 3.0)])
 def bench_stage_3_over_stage_0(benchmark, note, recipe, dataset, catalogue, device, model, aim):
-    recipes = [
-        recipe(model, f"train.zero_stage={stage}", "train.device=cpu", "train.steps=1000000") for stage in (0, 3)
-    ]
+    recipes = [recipe(model, f"train.zero_stage={stage}", *STEADY) for stage in (0, 3)]
     engines = [Engine.build(chosen, dataset.task, catalogue, device) for chosen in recipes]
     facts = measure(benchmark, *(harness_steps(engine, dataset) for engine in engines))
     for engine in engines:

@@ -37,6 +37,12 @@ class Baseline(ABC):
 
         return Collator(task, config.multiple, config.neighbourhood)
 
+    def leaf_modules(self) -> list[type]:
+        """Blocks of all networks that ZeRO-3 gathers at once."""
+        from vesselbench_monai.blocks import BLOCKS
+
+        return BLOCKS
+
     def grids(self, config: NetConfig, size: tuple[int, int]) -> Grids:  # noqa: ARG002 - the contract's argument
         """Where resolution is lost for an image of (H, W): nowhere."""
         from vesselbench_monai.grids import grids

@@ -101,8 +101,9 @@ class TrainConfig(Settings):
     """Which of the checkpoints keep the state of the optimizer, which only a resume needs (8 bytes for each trained
     parameter with adamw in fp32, 12 in bf16). With newest, a resume cannot pass over a damaged newest checkpoint."""
     check_after: int = Field(default=20, ge=0)
-    """Steps after which each trained parameter must have had a gradient and have moved; else the training stops and
-    names those that did not. At the last step, where there are fewer; 0: never."""
+    """Steps after which each trained parameter must have had a gradient, and steps at a tenth of the peak learning rate
+    or more after which each must have moved; else the training stops and names those that did not. At the last step,
+    where there are fewer; 0: never."""
     workers: int = Field(default=0, ge=0)
     """Loader processes per rank; 0: load in the training process."""
     augment: AugmentConfig = AugmentConfig()

@@ -18,6 +18,9 @@ from vesselbench.training.shares import Share, inner_optimizer, is_swapped, loca
 
 SHOWN = 8
 """Names in a message."""
+AT_SPEED = 0.1
+"""Share of its peak from which on the learning rate must move every parameter. At the start of a long warm-up, and at
+the end of a long cosine, steps are smaller than the last digit of most weights, and nothing is wrong."""
 
 
 class NonFiniteError(UserError):
@@ -33,11 +36,12 @@ class Integrity:
 
     `part_of` names the part of the model that a parameter belongs to. After `after` steps of this process (the last
     one, if there are fewer; never with 0, and never after a single step, in which one factor of a low-rank adapter
-    rightly has no gradient) each parameter must have had a gradient other than zero, and its bits must have changed.
+    rightly has no gradient) each parameter must have had a gradient other than zero. After as many steps whose learning
+    rate was at least `AT_SPEED` of its peak (or the last one likewise) its bits must have changed.
     """
 
     def __init__(self, engine: Any, module: torch.nn.Module, part_of: Callable[[str], str], after: int) -> None:
-        self._engine, self._after, self._steps = engine, after, 0
+        self._engine, self._after, self._steps, self._at_speed = engine, after, 0, 0
         self._shares = {} if is_swapped(engine) else shares_of(engine, module)
         self._parts = [part_of(name) for name in self._shares]
         self._first = self._bits() if after else None
@@ -77,22 +81,35 @@ class Integrity:
         self._weights, self._gradients = [], None
         return values
 
-    def after_step(self, last: bool) -> None:
-        """After each step, with whether it is the last: the check that everything moves, once."""
+    def after_step(self, last: bool, speed: float) -> None:
+        """After each step, with whether it is the last and its learning rate as a share of the peak: each of the two
+        checks once, when it is due. Raises UserError, with names, on every rank."""
         self._steps += 1
-        if self._first is None or not self._shares or not (self._steps == self._after or last) or self._steps < 2:
+        self._at_speed += speed >= AT_SPEED
+        if not self._after or not self._shares:
             return
-        moved = self._any(self._bits() != self._first)
+        if self._is_due(self._steps, last):
+            self._refuse_unreached()
+        if self._first is not None and self._is_due(self._at_speed, last):
+            moved = self._any(self._bits() != self._first)
+            self._first = None
+            self._refuse("have not moved", moved, f"{self._at_speed} steps at {AT_SPEED:.0%} of the peak rate or more")
+
+    def _is_due(self, count: int, last: bool) -> bool:
+        return count > 1 and (count == self._after or (last and count < self._after))
+
+    def _refuse_unreached(self) -> None:
         reached = self._any(torch.tensor([self._was_reached(share) for share in self._shares.values()]))
-        self._first = None
-        still = [name for name, flag in zip(self._shares, moved, strict=True) if not flag]
-        unreached = [name for name, flag in zip(self._shares, reached, strict=True) if not flag]
-        if still or unreached:
-            parts = [f"{len(unreached)} had no gradient: {_some(unreached)}"] if unreached else []
-            parts += [f"{len(still)} have not moved: {_some(still)}"] if still else []
+        self._refuse("had no gradient", reached, f"{self._steps} steps")
+
+    def _refuse(self, what: str, flags: list[bool], after: str) -> None:
+        """UserError with the names of the parameters whose flag is not set."""
+        names = [name for name, flag in zip(self._shares, flags, strict=True) if not flag]
+        if names:
             raise UserError(
-                f"of {len(self._shares)} trained parameters, after {self._steps} steps {'; '.join(parts)}",
-                "freeze what the loss does not reach, or mend the model; train.check_after=0 trains it as it is",
+                f"of {len(self._shares)} trained parameters, after {after}, {len(names)} {what}: {_some(names)}",
+                "freeze what the loss does not reach, raise a learning rate that is too small for any change, or mend "
+                "the model; train.check_after=0 trains it as it is",
             )
 
     def _bits(self) -> torch.Tensor:

@@ -243,7 +243,7 @@ class Work:
         if due(step, self.settings.log_every) or engine.budget.is_used(step):
             values = distributed.mean_over_ranks(losses) | engine.meters() | self.integrity.meters()
             log_step(self.run, step, values, measured(engine, self.gauges, size), self.trackers)
-        self.integrity.after_step(engine.budget.is_used(step))
+        self.integrity.after_step(engine.budget.is_used(step), engine.learning_rate / self.settings.lr)
         clock.set_aside("logging")
 
     def look(self, step: int) -> None:

@@ -45,10 +45,10 @@ def test_a_parameter_without_a_gradient_is_named_after_some_steps(stage, catalog
     engine, steps = built(stage, catalogue, dataset, device, spoil=without(NAME))
     watching = Integrity(engine.engine, engine.module, child_of, after=2)
     engine.train_step(steps[0][1])
-    watching.after_step(last=False)
+    watching.after_step(last=False, speed=1e-6)
     engine.train_step(steps[1][1])
-    with pytest.raises(UserError, match=f"after 2 steps 1 had no gradient: {NAME}"):
-        watching.after_step(last=False)
+    with pytest.raises(UserError, match=f"after 2 steps, 1 had no gradient: {NAME}"):
+        watching.after_step(last=False, speed=1e-6)
     engine.close()
 
 
@@ -59,9 +59,24 @@ def test_parameters_that_do_not_move_are_named(stage, catalogue, dataset, device
     for number, (_, batches) in enumerate(steps, 1):
         engine.train_step(batches)
         if number < 3:
-            watching.after_step(last=False)
-    with pytest.raises(UserError, match=r"after 3 steps \d+ have not moved: net"):
-        watching.after_step(last=True)
+            watching.after_step(last=False, speed=1.0)
+    with pytest.raises(UserError, match=r"after 3 steps at 10% of the peak rate or more, \d+ have not moved: net"):
+        watching.after_step(last=True, speed=1.0)
+    engine.close()
+
+
+@pytest.mark.parametrize(("stage", "precision"), [(0, "fp32"), (3, "bf16")])
+def test_a_long_warm_up_is_no_standstill(stage, precision, catalogue, dataset, device):
+    """The first steps of 100,000 are smaller than the last digit of most weights; so are the last ones of a cosine."""
+    engine, steps = built(stage, catalogue, dataset, device, precision, lr=1e-30)
+    watching = Integrity(engine.engine, engine.module, child_of, after=2)
+    for _, batches in steps:
+        engine.train_step(batches)
+        watching.after_step(last=False, speed=2e-4)
+    watching.after_step(last=True, speed=2e-8)
+    watching.after_step(last=False, speed=0.2)
+    with pytest.raises(UserError, match="have not moved"):
+        watching.after_step(last=False, speed=0.2)
     engine.close()
 
 
@@ -74,7 +89,7 @@ def test_norms_are_the_same_at_every_stage_and_agree_with_deepspeeds(stage, prec
     found = []
     for _, batches in steps:
         engine.train_step(batches, watching.before_step)
-        watching.after_step(last=False)
+        watching.after_step(last=False, speed=1.0)
         found.append(watching.meters())
         assert found[-1]["grad_norm"] == pytest.approx(found[-1]["grad_norm/net"])
         theirs = engine.meters().get("grad_norm")
