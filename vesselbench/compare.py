@@ -13,9 +13,10 @@ from vesselbench.errors import UserError
 from vesselbench.ladder import Ladder
 from vesselbench.ledger import missing, read_ledger
 from vesselbench.likeness import notes_of, refuse_unlike
-from vesselbench.pairing import RESAMPLES, SEED, Pair, Role, pair_all
+from vesselbench.pairing import RESAMPLES, SEED, Pair, PairedMetric, Role, pair_all
 from vesselbench.rundir import RunDir
 from vesselbench.scored import ScoredRun, read_scored
+from vesselbench.statistics.paired import LEVEL, least_p
 from vesselbench.statistics.several import bootstrap_ranks, friedman
 from vesselbench.types import SetName
 from vesselbench.verdict import verdict
@@ -166,11 +167,21 @@ def _notes_on_pairs(pairs: Sequence[Pair], primary: str) -> list[str]:
         notes.append(
             f"{len(pairs)} pairs are compared: their judgements are corrected for it (Holm), their intervals not."
         )
-    tests = [pair.metrics[primary].test for pair in pairs]
-    words = dict.fromkeys(test.note for test in tests if test is not None and test.note)
-    notes.extend(f"Signed-rank test: {word}." for word in words)
+    notes.extend(dict.fromkeys(word for pair in pairs if (word := _too_few(pair.metrics[primary]))))
     for pair in pairs:
         paired = pair.metrics[primary]
         if paired.interval.low is not None and paired.interval.low == paired.interval.high:
             notes.append(f"{pair.a} and {pair.b} differ by the same {primary} on every image.")
     return notes
+
+
+def _too_few(paired: PairedMetric) -> str:
+    """What is said of a metric whose test could not have found anything; nothing where it could."""
+    if paired.test is None or paired.questions * least_p(paired.groups) < LEVEL:
+        return ""
+    number = f" after correction for {paired.questions} pairs" if paired.questions > 1 else ""
+    least = min(1.0, paired.questions * least_p(paired.groups))
+    return (
+        f"Signed-rank test: {paired.groups} groups cannot give a p below {least:.3g}{number}, so no contender can be "
+        "called better or worse."
+    )

@@ -43,12 +43,13 @@ class PairedMetric:
     """Mean over images."""
     median_difference: float | None
     interval: Interval
-    p_adjusted: float | None
-    """The interval's p after Holm's correction over all questions of the same role; None when exploratory."""
     hodges_lehmann: float | None
     test: SignedRank | None
-    test_adjusted: float | None
-    """The signed-rank test's p after the same correction."""
+    """Wilcoxon's, on group means."""
+    p_adjusted: float | None
+    """That test's p after Holm's correction over all questions of the same role; None when exploratory."""
+    questions: int
+    """How many were corrected together; 0 when exploratory."""
     tally: Tally
     within_margin: float | None
     """Share of the images whose difference is at most the margin; of the primary metric only."""
@@ -111,10 +112,10 @@ def _measured(
         difference=mean_of(differences),
         median_difference=median_of(differences),
         interval=interval,
-        p_adjusted=None,
         hodges_lehmann=shift,
         test=test,
-        test_adjusted=None,
+        p_adjusted=None,
+        questions=0,
         tally=tally(differences, a.directions[metric]),
         within_margin=share_within(differences, margin) if role == "primary" and differences else None,
         detectable=detectable,
@@ -128,35 +129,28 @@ def _measured(
 def _adjust(pairs: Sequence[dict[str, PairedMetric]], role: str, margin: float) -> None:
     """Correct and judge, in place, every metric of that role in all pairs."""
     asked = [(pair, name) for pair in pairs for name, paired in pair.items() if paired.role == role]
-    intervals = holm([_or_one(pair[name].interval.p) for pair, name in asked])
-    tests = holm([1.0 if (test := pair[name].test) is None else test.p for pair, name in asked])
-    for (pair, name), p, test_p in zip(asked, intervals, tests, strict=True):
+    adjusted = holm([1.0 if (test := pair[name].test) is None else test.p for pair, name in asked])
+    for (pair, name), p in zip(asked, adjusted, strict=True):
         paired = pair[name]
-        judgement = judge(paired.interval, paired.better, margin if role == "primary" else 0.0, p, len(asked))
-        pair[name] = replace(
-            paired,
-            p_adjusted=None if paired.interval.p is None else p,
-            test_adjusted=None if paired.test is None else test_p,
-            judgement=judgement,
-        )
+        judgement = judge(paired.interval, p, paired.hodges_lehmann, paired.better, margin if role == "primary" else 0)
+        held = None if paired.test is None else p
+        pair[name] = replace(paired, p_adjusted=held, questions=len(asked), judgement=judgement)
 
 
-def _or_one(p: float | None) -> float:
-    return 1.0 if p is None else p
+def judge(interval: Interval, adjusted: float, shift: float | None, better: str, margin: float) -> Judgement:
+    """A against B, from the 95 % interval of the mean difference A minus B, the `adjusted` p of the signed-rank test
+    and the Hodges-Lehmann `shift` that belongs to that test, in the metric's unit.
 
-
-def judge(interval: Interval, better: str, margin: float, adjusted: float = 0.0, questions: int = 1) -> Judgement:
-    """A against B, from the 95 % interval of A minus B in the metric's unit.
-
-    equivalent: the interval lies within ± margin, even where it excludes 0, since a difference too small to matter is
-    no advantage; better or worse: it excludes 0, and of several `questions` asked together its `adjusted` p is below
-    0.05; inconclusive: neither, or there is no interval.
+    equivalent: the interval lies within ± margin, whatever the test says, since a difference too small to matter is no
+    advantage; better or worse: the interval leaves out 0, the adjusted p is below 0.05, and mean and shift point the
+    same way; inconclusive: neither, or there is no interval.
     """
-    if interval.low is None or interval.high is None:
+    if interval.low is None or interval.high is None or shift is None:
         return "inconclusive"
     inside = max(margin, TIE)  # scores nearer than a tie are equal, also without a margin
     if -inside <= interval.low and interval.high <= inside:
         return "equivalent"
-    if (interval.low > 0 or interval.high < 0) and (questions == 1 or adjusted < LEVEL):
-        return "better" if (interval.low > 0) == (better == "higher") else "worse"
+    above, below = interval.low > 0 and shift > 0, interval.high < 0 and shift < 0
+    if (above or below) and adjusted < LEVEL:
+        return "better" if above == (better == "higher") else "worse"
     return "inconclusive"

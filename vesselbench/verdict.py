@@ -8,6 +8,7 @@ from vesselbench.comparison import Comparison
 from vesselbench.contender import Contender, mean_of
 from vesselbench.declared import counted
 from vesselbench.pairing import Judgement, Pair, PairedMetric
+from vesselbench.statistics.paired import LEVEL, least_p
 from vesselbench.statistics.power import POWER
 
 
@@ -67,7 +68,8 @@ def _below_noise(comparison: Comparison, paired: PairedMetric) -> str:
 def _undecided(comparison: Comparison, leaders: Leaders) -> str:
     first, second, metric, paired = leaders.first.label, leaders.second.label, comparison.primary, leaders.paired
     equal = leaders.judgement == "equivalent"
-    outcome = "is equivalent to" if equal else "cannot be told apart from"
+    apart = "is not shown to be better or worse than" if _leaves_out_zero(paired) else "cannot be told apart from"
+    outcome = "is equivalent to" if equal else apart
     lead = f"{first} {outcome} {second} on {metric}"
     if len(comparison.runs) > 2:
         lead = f"{_best(comparison, first)} but {outcome} the second, {second}"
@@ -75,21 +77,34 @@ def _undecided(comparison: Comparison, leaders: Leaders) -> str:
     limit = f", inside ±{comparison.margin:g}" if equal else ""
     if equal and comparison.declared_margin not in (None, comparison.margin):
         limit += ", a margin given after the fact"
-    reason = "" if equal else _reason(paired)
+    reason = "" if equal else _reason(comparison, paired)
     took = f"; {first} took {price} of {second}" if (price := _price(leaders)) else ""
     return f"{lead}: {first} minus {second} is {gap}{limit}{reason} ({_basis(comparison, leaders)}){took}"
 
 
-def _reason(paired: PairedMetric) -> str:
-    """Why nothing was decided: no interval, the correction for several pairs, or too few data."""
-    interval, detectable = paired.interval, paired.detectable
-    if interval.low is None or interval.high is None:
-        return f"; {interval.reason}"
-    if interval.low > 0 or interval.high < 0:
-        return f"; p {paired.p_adjusted:.2g} after correction for the number of pairs"
-    if detectable is None or detectable.difference is None:
+def _leaves_out_zero(paired: PairedMetric) -> bool:
+    low, high = paired.interval.low, paired.interval.high
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def _reason(comparison: Comparison, paired: PairedMetric) -> str:
+    """Why nothing was decided: no interval, too few groups for any test, interval and test apart, or too few data."""
+    if paired.interval.low is None or paired.test is None or paired.p_adjusted is None:
+        return f"; {paired.interval.reason}"
+    many = f" after correction for {paired.questions} pairs" if paired.questions > 1 else ""
+    least = min(1.0, paired.questions * least_p(paired.groups))
+    if least >= LEVEL:
+        units = counted(paired.groups, comparison.unit)
+        return f"; {units} are too few: the signed-rank test cannot give a p below {least:.2g} on them{many}"
+    p = f"signed-rank p {paired.p_adjusted:.2g}{many}"
+    if _leaves_out_zero(paired):
+        apart = ", but the mean and the shift of the ranks point apart" if paired.p_adjusted < LEVEL else ""
+        return f"; {p}{apart}"
+    if paired.p_adjusted < LEVEL:
+        return f"; {p}, but the interval of the mean holds 0"
+    if paired.detectable is None or paired.detectable.difference is None:
         return ""
-    return f"; a true difference of {detectable.difference:.3f} would show in {POWER:.0%} of such test sets"
+    return f"; a true difference of {paired.detectable.difference:.3f} would show in {POWER:.0%} of such test sets"
 
 
 def leading_pair(comparison: Comparison) -> Pair | None:

@@ -12,6 +12,7 @@ from vesselbench.rundir import RunDir, write_json
 
 IDS = [f"i{n:02d}" for n in range(12)]
 GROUPS = {sample: f"p{n // 2}" for n, sample in enumerate(IDS)}
+ALONE = {sample: sample for sample in IDS}
 NOISE = [0.003, -0.004, 0.001, 0.002, -0.002, 0.004, -0.001, 0.0, 0.002, -0.003, 0.001, -0.002]
 
 
@@ -111,13 +112,29 @@ def test_runs_without_a_common_value_cannot_be_compared_and_it_is_said(write_run
 
 
 def test_of_three_runs_every_pair_is_compared_and_the_best_against_the_second(write_run):
-    runs = [write_run(name, flat(mean), GROUPS) for name, mean in (("low", 0.6), ("top", 0.8), ("mid", 0.7))]
+    runs = [write_run(name, flat(mean), ALONE) for name, mean in (("low", 0.6), ("top", 0.8), ("mid", 0.7))]
     comparison = compare(runs)
     assert [(pair.a, pair.b) for pair in comparison.pairs] == [("low", "top"), ("low", "mid"), ("top", "mid")]
     assert verdict(comparison).startswith(
         "top has the best mean dice of 3 models and is better than the second, mid, by 0.100 [0.100,"
     )
     assert any("3 pairs are compared" in note for note in comparison.notes)
+
+
+def test_too_few_groups_for_a_test_are_said_and_no_winner_is_named(write_run):
+    few = {sample: f"p{n % 4}" for n, sample in enumerate(IDS)}
+    two = compare([write_run("a", flat(0.6), few), write_run("b", flat(0.8), few)])
+    assert verdict(two).startswith(
+        "a is not shown to be better or worse than b on dice: a minus b is -0.200 [-0.200, -0.200]; 4 groups are too "
+        "few: the signed-rank test cannot give a p below 0.12 on them ("
+    )
+    three = compare([write_run(name, flat(mean), GROUPS) for name, mean in (("c", 0.6), ("d", 0.8), ("e", 0.7))])
+    assert (
+        "6 groups are too few: the signed-rank test cannot give a p below 0.094 on them after correction for 3 pairs"
+        in (verdict(three))
+    )
+    for comparison in (two, three):
+        assert sum(note.endswith("so no contender can be called better or worse.") for note in comparison.notes) == 1
 
 
 def test_of_three_runs_a_tie_at_the_top_is_said(write_run):

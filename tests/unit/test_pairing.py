@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesselbench.pairing import judge, pair_all
-from vesselbench.statistics.paired import Interval
+from vesselbench.statistics.paired import LEVEL, Interval, least_p
 
 
-@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 0.2))
-def test_judging_the_other_way_round_exchanges_better_and_worse_only(low, width, margin):
-    forth = judge(Interval(low, low + width), "higher", margin)
-    back = judge(Interval(-low - width, -low), "higher", margin)
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 0.2), st.floats(0, 1), st.floats(-1, 1))
+def test_judging_the_other_way_round_exchanges_better_and_worse_only(low, width, margin, p, shift):
+    forth = judge(Interval(low, low + width), p, shift, "higher", margin)
+    back = judge(Interval(-low - width, -low), p, -shift, "higher", margin)
     assert back == {"better": "worse", "worse": "better"}.get(forth, forth)
-    assert judge(Interval(low, low + width), "lower", margin) == back
+    assert judge(Interval(low, low + width), p, shift, "lower", margin) == back
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,23 @@ def test_judging_the_other_way_round_exchanges_better_and_worse_only(low, width,
     ],
 )
 def test_the_four_judgements(low, high, expected):
-    assert judge(Interval(low, high), "higher", 0.01) == expected
+    assert judge(Interval(low, high), 0.01, (low + high) / 2, "higher", 0.01) == expected
+
+
+@pytest.mark.parametrize(("p", "shift"), [(0.05, 0.03), (0.01, -0.03), (0.01, 0.0)])
+def test_an_interval_beside_zero_decides_nothing_without_a_test_that_says_the_same(p, shift):
+    assert judge(Interval(0.02, 0.04), p, shift, "higher", 0.01) == "inconclusive"
+    assert judge(Interval(0.002, 0.004), p, shift, "higher", 0.01) == "equivalent"
+
+
+@given(st.integers(1, 12), st.integers(2, 4))
+@settings(max_examples=25, deadline=None)
+def test_too_few_groups_are_never_told_apart_and_enough_always_are_when_all_say_the_same(groups, models):
+    sides = [Side(f"m{n}", [0.5 + 0.1 * n + 0.001 * g for g in range(groups)]) for n in range(models)]
+    names = [str(g) for g in range(groups)]
+    pairs = pair_all(sides, names, {"dice": "primary", "iou": "exploratory"}, 0.01)
+    expected = "worse" if len(pairs) * least_p(groups) < LEVEL else "inconclusive"
+    assert {pair.metrics["dice"].judgement for pair in pairs} == {expected}
 
 
 class Side:
@@ -87,4 +103,4 @@ def test_equal_scores_are_equivalent_with_a_p_of_one():
         [Side("a", [0.5] * 6), Side("b", [0.5] * 6)], list("abcdef"), dict.fromkeys(["dice", "iou"], "primary"), 0
     )
     paired = pair.metrics["dice"]
-    assert (paired.judgement, paired.interval.p, paired.test.p, paired.within_margin) == ("equivalent", 1.0, 1.0, 1.0)
+    assert (paired.judgement, paired.p_adjusted, paired.test.p, paired.within_margin) == ("equivalent", 1.0, 1.0, 1.0)

@@ -69,17 +69,21 @@ def test_of_three_contenders_friedman_and_ranks_are_told(write_run):
 
 
 def test_pairs_of_several_contenders_are_judged_after_holms_correction(write_run):
-    spread = [0.05, -0.01, 0.02, 0.03, 0.0, 0.06, -0.02, 0.04, 0.01, 0.0, 0.03, -0.01]
-    noisy = {sample: 0.694 + spread[n] for n, sample in enumerate(IDS)}
-    many = [write_run("a", noisy, GROUPS)] + [write_run(f"b{n}", flat(0.7), GROUPS) for n in range(3)]
+    spread = [0.05, -0.01, 0.03, 0.035, 0.007, 0.06, -0.015, 0.04, 0.02, 0.008, 0.03, 0.001]
+    noisy = {sample: 0.695 + spread[n] for n, sample in enumerate(IDS)}
+    alone = {sample: f"c{n}" for n, sample in enumerate(IDS)}
+    many = [write_run("a", noisy, alone)] + [write_run(f"b{n}", flat(0.7), alone) for n in range(3)]
     two, four = only(compare(many[:2])), compare(many)
     paired = four.pairs[0].metrics["dice"]
-    assert (two.judgement, two.p_adjusted) == ("better", two.interval.p)
-    assert 0.05 / 3 < two.interval.p < 0.05
+    assert (two.judgement, two.p_adjusted, two.questions) == ("better", two.test.p, 1)
+    assert 0.05 / 6 < two.test.p < 0.05
     assert paired.interval == two.interval
-    assert paired.p_adjusted == pytest.approx(6 * two.interval.p)
+    assert paired.p_adjusted == pytest.approx(6 * two.test.p)
     assert paired.judgement == "inconclusive"
-    assert f"; p {paired.p_adjusted:.2g} after correction for the number of pairs (" in verdict(four)
+    assert f"; signed-rank p {paired.p_adjusted:.2g} after correction for 6 pairs (" in verdict(four)
+    assert verdict(four).startswith(
+        "a has the best mean dice of 4 models but is not shown to be better or worse than the"
+    )
 
 
 def two_metrics(dice, iou):

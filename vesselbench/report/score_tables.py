@@ -58,12 +58,12 @@ def _aside(values: Sequence[float | None]) -> str:
 
 
 def judgement_table(pair: Pair, metrics: Sequence[str]) -> Table:
-    """a minus b, a row per metric: difference, interval, p after Holm's correction, images, outcome."""
+    """a minus b, a row per metric: difference, interval, signed-rank p after Holm's correction, images, outcome."""
     columns = (
         "metric",
         "mean difference",
         "95 % interval",
-        "p (Holm)",
+        "signed-rank p (Holm)",
         f"{pair.a} better / equal / worse",
         "detectable",
         "outcome",
@@ -78,7 +78,7 @@ def _judgement_row(pair: Pair, metric: PairedMetric) -> tuple[Cell, ...]:
     counts = f"{tally.wins} / {tally.ties} / {tally.losses}"
     notes = [f"{metric.left_out} left out"] if metric.left_out else []
     notes += [f"{within:.0%} within the margin"] if within is not None else []
-    ranked = "" if metric.test_adjusted is None else f"signed rank {words.probability(metric.test_adjusted)}"
+    raw = "" if metric.test is None else f"uncorrected {words.probability(metric.test.p)}"
     found, shifts = metric.detectable, f"{median}; {shift}" if shift else median
     least = Cell(words.ABSENT)
     if found is not None:
@@ -89,7 +89,7 @@ def _judgement_row(pair: Pair, metric: PairedMetric) -> tuple[Cell, ...]:
         Cell(f"{metric.metric} {ARROWS[metric.better]}", metric.role, metric.role == "primary"),
         Cell(words.or_absent(metric.difference, words.change), shifts, sort=metric.difference),
         Cell(words.ABSENT, metric.interval.reason) if metric.interval.reason else Cell(words.bounds(metric.interval)),
-        Cell(words.or_absent(metric.p_adjusted, words.probability), ranked, sort=metric.p_adjusted),
+        Cell(words.or_absent(metric.p_adjusted, words.probability), raw, sort=metric.p_adjusted),
         Cell(counts, ", ".join(notes), sort=tally.wins),
         least,
         Cell(outcome, "", metric.role == "primary" or said in ("better", "worse")),

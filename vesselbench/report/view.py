@@ -112,9 +112,9 @@ def fixed_notes(comparison: Comparison, pseudonymised: bool) -> list[str]:
     one_seed = all(len(run.seeds) == 1 for run in comparison.runs)
     notes = [
         f"Interval: 95 % bootstrap over {plural(comparison.unit)} ({RESAMPLES:,} resamples), widened for small numbers "
-        "of them. p: the smallest level at which it would leave out 0, after Holm's correction. Equivalent: the "
-        f"interval lies within ±{comparison.margin:g}. Detectable: the smallest true difference that such a test set "
-        "finds in 80 % of cases.",
+        f"of them. p: Wilcoxon's signed-rank test on the means of {plural(comparison.unit)}, after Holm's correction. "
+        f"Equivalent: the interval lies within ±{comparison.margin:g}. Better or worse: it leaves out 0 and p is below "
+        "0.05. Detectable: the smallest true difference that such a test set finds in 80 % of cases.",
         "Gallery: a missed branch is a connected piece of the reference's centre line of at least "
         f"{SHORTEST} pixels, or 2 % of the longer side, without any predicted pixel within {SLACK:g} pixels; a false "
         "bridge is a connected piece of false positives that touches two parts of the reference. At most "

@@ -25,7 +25,7 @@ KEPT = 400
 LEVEL = 0.05
 """Share of false alarms that a judgement allows itself."""
 FEW_GROUPS = 6
-"""Below this number a signed-rank test cannot reach p < 0.05: its smallest two-sided p is 2 / 2**groups."""
+"""Below this number a signed-rank test cannot reach p < 0.05 (`least_p`)."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,6 @@ class Interval:
     low: float | None
     high: float | None
     reason: str = ""
-    p: float | None = None
-    """The smallest share of false alarms at which the interval would still leave out 0 (at 95 %: below 0.05 where it
-    does). It is what Holm's correction works on when several intervals are judged."""
 
 
 @dataclass(frozen=True)
@@ -85,51 +82,15 @@ def cluster_bootstrap(
     sums = np.bincount(codes, weights=values - origin, minlength=count).astype(np.float64)
     sizes = np.bincount(codes, minlength=count).astype(np.float64)
     observed = float(sums.sum() / sizes.sum())
-    arms = _Arms(np.sort(resampled_means(sums, sizes, resamples, seed)) - observed, count)
-    low, high = (float(origin + observed + arm) for arm in arms.at(LEVEL))
-    return Interval(low, high, p=arms.p(float(origin + observed)))
+    deviations = np.quantile(resampled_means(sums, sizes, resamples, seed), [LEVEL / 2, 1 - LEVEL / 2]) - observed
+    stretch = np.sqrt(count / (count - 1)) * special.stdtrit(count - 1, 1 - LEVEL / 2) / special.ndtri(1 - LEVEL / 2)
+    low, high = min(float(stretch * deviations[0]), 0.0), max(float(stretch * deviations[1]), 0.0)
+    return Interval(float(origin + observed + low), float(origin + observed + high))
 
 
-class _Arms:
-    """The two arms of the interval around the observed mean, at any share of false alarms."""
-
-    def __init__(self, deviations: Floats, groups: int) -> None:
-        """`deviations`: sorted means of the resamples minus the observed one."""
-        self._deviations, self._groups = deviations, groups
-
-    def at(self, level: float) -> tuple[float, float]:
-        """The lower arm, at most 0, and the upper one, at least 0, already stretched for few groups."""
-        degrees, tail = self._groups - 1, level / 2
-        stretch = np.sqrt(self._groups / degrees) * special.stdtrit(degrees, 1 - tail) / special.ndtri(1 - tail)
-        return (
-            min(float(stretch * self._quantile(tail)), 0.0),
-            max(float(stretch * self._quantile(1 - tail)), 0.0),
-        )
-
-    def _quantile(self, share: float) -> float:
-        place = share * (len(self._deviations) - 1)
-        below = int(place)
-        above = min(below + 1, len(self._deviations) - 1)
-        return float(self._deviations[below] + (place - below) * (self._deviations[above] - self._deviations[below]))
-
-    def p(self, mean: float) -> float:
-        """The smallest level at which the interval leaves out 0, found by halving; never below 2 / resamples."""
-        if abs(mean) <= TIE:
-            return 1.0
-        lowest, highest = min(2 / len(self._deviations), 0.5), 0.9999
-
-        def leaves_out(level: float) -> bool:
-            low, high = self.at(level)
-            return mean + low > 0 if mean > 0 else mean + high < 0
-
-        if leaves_out(lowest):
-            return lowest
-        if not leaves_out(highest):
-            return 1.0
-        for _ in range(40):
-            middle = (lowest + highest) / 2
-            lowest, highest = (lowest, middle) if leaves_out(middle) else (middle, highest)
-        return highest
+def least_p(groups: int) -> float:
+    """The smallest two-sided p that Wilcoxon's signed-rank test can give on so many groups: all point one way."""
+    return 2.0 ** (1 - groups) if groups else 1.0
 
 
 def resampled_means(sums: Floats, sizes: Floats, resamples: int, seed: int) -> Floats:
@@ -187,7 +148,7 @@ def wilcoxon_by_group(differences: Sequence[float], groups: Sequence[str]) -> Si
     """
     means = np.round(group_means(differences, groups), 12)
     count = len(means)
-    note = f"{count} groups cannot give a p below {2 / 2**count:.3g}" if 1 < count < FEW_GROUPS else ""
+    note = f"{count} groups cannot give a p below {least_p(count):.3g}" if 1 < count < FEW_GROUPS else ""
     if count == 1:
         return SignedRank(1.0, 1, "one group always gives a p of 1")
     if not np.any(np.abs(means) > TIE):
