@@ -35,8 +35,9 @@ class ModelPlugin(Protocol):
     ``grids(config, size) -> vesselbench.grids.Grids`` (where resolution is lost),
     ``param_groups(module, lr) -> list[dict]``, ``leaf_modules() -> list[type]`` (blocks that ZeRO-3 gathers at once),
     ``skeleton(config, task) -> Module | None`` and ``fill(module, config, settle)`` (a model that can be built split
-    over the ranks), ``export`` and ``reopen`` (`ModelWithExport`), ``choices(config) -> Sequence[Config]`` (a model
-    with nothing to train, `ModelWithChoices`).
+    over the ranks), ``rules(config, traits) -> dict[str, vesselbench.traits.Choice]`` (self-configuration from the
+    training images, docs/baselines.md), ``export`` and ``reopen`` (`ModelWithExport`), ``choices(config) ->
+    Sequence[Config]`` (a model with nothing to train, `ModelWithChoices`).
     """
 
     name: str

@@ -40,10 +40,10 @@ def load_recipe(
         path = find_config(name)
         if path is None:
             raise UserError(f"no configuration file {name!r}", f"shipped: {', '.join(shipped_names())}")
-        values = _layer(values, read_yaml(path))
+        values = _claim(_layer(values, read_yaml(path)), read_yaml(path))
         steps.append(f"file {name}")
     for text in overrides:
-        values = _layer(values, parse_override(text))
+        values = _claim(_layer(values, parse_override(text)), parse_override(text))
         steps.append(f"command line {text}")
     values.setdefault("name", Path(name_or_path).stem)
     return validate_recipe(values, catalogue), steps
@@ -111,6 +111,25 @@ def _layer(base: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(train, dict) and any(train.get(key) is not None for key in BUDGETS):
         merged["train"] = {key: value for key, value in merged["train"].items() if key not in BUDGETS or key in train}
     return merged
+
+
+def _claim(values: dict[str, Any], set_now: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without those keys of ``configure`` that were just set: what the user says needs no rule."""
+    listed = values.get("configure")
+    if not isinstance(listed, list) or "configure" in set_now:
+        return values
+    return {**values, "configure": [key for key in listed if not _is_set(set_now, str(key))]}
+
+
+def _is_set(values: Mapping[str, Any], key: str) -> bool:
+    if key == "train.steps" and any(_is_set(values, f"train.{unit}") for unit in BUDGETS if unit != "steps"):
+        return True  # another unit of the training's length
+    part: Any = values
+    for name in key.split("."):
+        if not isinstance(part, dict) or name not in part:
+            return False
+        part = part[name]
+    return True
 
 
 def parse_override(text: str) -> dict[str, Any]:

@@ -26,9 +26,13 @@ def same_split(one: Split, other: Split) -> bool:
 
 
 def differences(recipe: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys whose values differ, with both values."""
+    """Dotted keys whose values differ, with both values.
+
+    Keys that one of the two leaves to its rules (``configure``) do not: the rules give them what the data ask for.
+    """
     ours, theirs = flatten(recipe.model_dump(mode="json")), flatten(other.model_dump(mode="json"))
-    keys = sorted(ours.keys() | theirs.keys())
+    left = {"configure", *recipe.configure, *other.configure}
+    keys = sorted((ours.keys() | theirs.keys()) - left)
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
 

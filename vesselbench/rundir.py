@@ -138,6 +138,11 @@ class RunDir:
         return self.path / "config.yaml"
 
     @property
+    def plan_file(self) -> Path:
+        """What self-configuration chose, and why; there when the recipe left keys to it."""
+        return self.path / "plan.yaml"
+
+    @property
     def record_file(self) -> Path:
         return self.path / "run.json"
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from vesselbench.grids import Grids
+    from vesselbench.traits import Choice, Traits
 
 
 class Baseline(ABC):
@@ -42,6 +43,12 @@ class Baseline(ABC):
         from vesselbench_monai.blocks import BLOCKS
 
         return BLOCKS
+
+    def rules(self, config: NetConfig, traits: Traits) -> dict[str, Choice]:
+        """Self-configuration: see `vesselbench_monai.rules`."""
+        from vesselbench_monai.rules import rules
+
+        return rules(config, traits)
 
     def grids(self, config: NetConfig, size: tuple[int, int]) -> Grids:  # noqa: ARG002 - the contract's argument
         """Where resolution is lost for an image of (H, W): nowhere."""

@@ -25,6 +25,10 @@ class Recipe(Settings):
     """How the model is trained."""
     evaluation: EvalConfig = EvalConfig()
     """How predictions are scored."""
+    configure: list[str] = Field(default_factory=list)
+    """Keys that the model's rules set from the training images, before the first step. A key that you set yourself, in
+    a further file or on the command line, is yours; configure=[] switches all rules off. The run's plan.yaml states
+    every value with its reason: docs/baselines.md."""
     trackers: list[str] = Field(default_factory=list)
     """Names of trackers that receive the log; none is started unless it stands here."""
 

@@ -45,7 +45,7 @@ from vesselbench.training.record import (
     open_run,
     tell_forecast,
 )
-from vesselbench.training.resuming import dataset_of, go_on, reopen_run
+from vesselbench.training.resuming import dataset_of, go_on, recipe_for, reopen_run
 from vesselbench.training.schedule import due
 from vesselbench.training.state import States
 from vesselbench.training.stop import Stop
@@ -73,8 +73,11 @@ def _train(
     first = distributed.rank() == 0
     watch = watch if first else Silent()
     dataset = distributed.on_first(partial(dataset_of, recipe, catalogue, resumed))
+    recipe, plan = distributed.on_first(partial(recipe_for, recipe, dataset, catalogue, device, resumed))
     budget = Budget.of(recipe, catalogue, dataset.of("train"))
-    run = open_run(recipe, budget, dataset, catalogue, runs) if resumed is None else reopen_run(resumed)
+    run = open_run(recipe, budget, dataset, catalogue, runs, plan) if resumed is None else reopen_run(resumed)
+    for text in (plan or "").splitlines():
+        watch.line(text)
     trackers = Trackers(recipe.trackers, run.path, catalogue, first)
     with failures_recorded(run), signs_of_life(run if first else None), trackers:
         train_steps(recipe, budget, catalogue, dataset, run, device, watch, stop, trackers, resumed is not None)

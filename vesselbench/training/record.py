@@ -40,14 +40,20 @@ from vesselbench.watch import Watch
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 
 
-def open_run(recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catalogue, runs: Path) -> RunDir:
-    """A new run folder, made by rank 0 and known to all."""
-    return RunDir(Path(distributed.on_first(partial(_make_run, recipe, budget, dataset, catalogue, runs))))
+def open_run(
+    recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catalogue, runs: Path, plan: str | None = None
+) -> RunDir:
+    """A new run folder, made by rank 0 and known to all. `plan`: what self-configuration chose."""
+    return RunDir(Path(distributed.on_first(partial(_make_run, recipe, budget, dataset, catalogue, runs, plan))))
 
 
-def _make_run(recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catalogue, runs: Path) -> str:
+def _make_run(
+    recipe: Recipe, budget: Budget, dataset: Dataset, catalogue: Catalogue, runs: Path, plan: str | None
+) -> str:
     run = RunDir.new(runs, recipe.name)
     write_text(run.config, dump_recipe(recipe))
+    if plan is not None:
+        write_text(run.plan_file, plan)
     run.write_split(dataset.split)
     run.update(
         status="running",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vesselbench import distributed
 from vesselbench.config import Recipe
+from vesselbench.configuring import configured
 from vesselbench.data.dataset import Dataset, load_dataset
 from vesselbench.errors import UserError
 from vesselbench.jobs import StoppedError
@@ -44,6 +45,9 @@ def _rehearse(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch, ke
     first = distributed.rank() == 0
     watch = watch if first else Silent()
     dataset = distributed.on_first(partial(load_dataset, recipe.data, catalogue))
+    recipe, plan = distributed.on_first(partial(configured, recipe, dataset, catalogue, device))
+    for text in (plan or "").splitlines():
+        watch.line(text)
     budget = Budget.of(recipe, catalogue, dataset.of("train"))
     short, few = _shortened(recipe), _with_few(dataset)
     folder = Path(distributed.on_first(partial(_temporary, runs)))

@@ -9,12 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vesselbench import distributed
 from vesselbench.alive import claim
 from vesselbench.config import Recipe
+from vesselbench.configuring import configured, nested
 from vesselbench.data.dataset import Dataset, load_dataset
 from vesselbench.plugins import Catalogue
-from vesselbench.reopen import check_base, open_dataset
+from vesselbench.recipes import merge, validate_recipe
+from vesselbench.reopen import check_base, open_dataset, open_recipe
 from vesselbench.rundir import RunDir, write_bytes
 from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.record import TIME_FORMAT
@@ -28,6 +32,22 @@ def dataset_of(recipe: Recipe, catalogue: Catalogue, resumed: RunDir | None) -> 
     if "base_weights" in resumed.record():  # else it ended before they were read
         check_base(resumed, recipe, catalogue)
     return open_dataset(resumed, recipe, catalogue)
+
+
+def recipe_for(
+    recipe: Recipe, dataset: Dataset, catalogue: Catalogue, device: torch.device, resumed: RunDir | None
+) -> tuple[Recipe, str | None]:
+    """What is trained, and the plan (see `configured`); a run that goes on keeps what its rules chose."""
+    if resumed is None or not recipe.configure:
+        return configured(recipe, dataset, catalogue, device)
+    then = open_recipe(resumed, catalogue).model_dump(mode="json")
+    values = recipe.model_dump(mode="json")
+    for key in recipe.configure:
+        value: Any = then
+        for name in key.split("."):
+            value = value[name]
+        values = merge(values, nested(key, value))
+    return validate_recipe({**values, "configure": []}, catalogue), None
 
 
 def reopen_run(run: RunDir) -> RunDir:
