@@ -41,7 +41,8 @@ def configured(
         values = merge(values, nested(key, choice.value))
         if key == "train.steps":
             values["train"] |= {"epochs": None, "samples": None, "minutes": None}
-    return validate_recipe({**values, "configure": []}, catalogue), plan_text(traits, chosen)
+    values |= {"configure": [], "configured": list(chosen)}
+    return validate_recipe(values, catalogue), plan_text(traits, chosen)
 
 
 def plan_text(traits: Traits, choices: Mapping[str, Choice]) -> str:

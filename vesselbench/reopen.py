@@ -28,11 +28,13 @@ def same_split(one: Split, other: Split) -> bool:
 def differences(recipe: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
     """Dotted keys whose values differ, with both values.
 
-    Keys that one of the two leaves to its rules (``configure``) do not: the rules give them what the data ask for.
+    A key that one of the two leaves to its rules and that the other's rules have set does not differ: the rules give it
+    what the data ask for. One that somebody set himself does.
     """
     ours, theirs = flatten(recipe.model_dump(mode="json")), flatten(other.model_dump(mode="json"))
-    left = {"configure", *recipe.configure, *other.configure}
-    keys = sorted((ours.keys() | theirs.keys()) - left)
+    by_rule = set(recipe.configure) & {*other.configure, *other.configured}
+    by_rule |= set(other.configure) & set(recipe.configured) | {"configure", "configured"}
+    keys = sorted((ours.keys() | theirs.keys()) - by_rule)
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
 
 

@@ -12,8 +12,8 @@ from vesselbench.errors import UserError
 from vesselbench.recipes import load_recipe, validate_recipe
 from vesselbench.reopen import differences
 from vesselbench.rundir import RunDir, write_text
-from vesselbench.traits import Choice, Traits
 from vesselbench.training.resuming import recipe_for
+from vesselbench.traits import Choice, Traits
 from vesselbench_monai.frangi import FrangiConfig
 from vesselbench_monai.rules import rules
 from vesselbench_monai.swinunetr import SwinUNETRConfig
@@ -134,6 +134,12 @@ def test_a_run_that_goes_on_keeps_what_was_chosen(catalogue, dataset, tmp_path):
     assert plan is None
     assert differences(now, then) == {}
     assert differences(a_recipe(catalogue), then) == {}, "an unfinished run is found again by its recipe's name"
+
+
+def test_a_value_that_somebody_set_himself_differs_from_one_left_to_the_rules(catalogue, dataset):
+    mine, _ = configured(a_recipe(catalogue, "train.steps=7"), dataset, catalogue, CPU)
+    assert set(differences(a_recipe(catalogue), mine)) == {"train.steps"}
+    assert set(differences(mine, a_recipe(catalogue))) == {"train.steps"}
 
 
 def test_the_reason_stands_above_the_value():

@@ -29,6 +29,8 @@ class Recipe(Settings):
     """Keys that the model's rules set from the training images, before the first step. A key that you set yourself, in
     a further file or on the command line, is yours; configure=[] switches all rules off. The run's plan.yaml states
     every value with its reason: docs/baselines.md."""
+    configured: list[str] = Field(default_factory=list)
+    """Of a run's recipe: the keys that rules have set. Leave it to them."""
     trackers: list[str] = Field(default_factory=list)
     """Names of trackers that receive the log; none is started unless it stands here."""
 

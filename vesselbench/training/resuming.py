@@ -41,7 +41,7 @@ def recipe_for(
     if resumed is None or not recipe.configure:
         return configured(recipe, dataset, catalogue, device)
     then = open_recipe(resumed, catalogue).model_dump(mode="json")
-    values = recipe.model_dump(mode="json")
+    values = {**recipe.model_dump(mode="json"), "configured": then["configured"]}
     for key in recipe.configure:
         value: Any = then
         for name in key.split("."):

@@ -175,7 +175,7 @@ def test_a_dry_run_goes_the_whole_road_for_the_training_it_announces_and_leaves_
             self.lines.append(text)
 
     words = ["data.options.images=30", "data.options.size=64", "train.epochs=7", "train.validate_every=5"]
-    words += ["train.device=cpu", "model.channels=[4,8]", "trackers=[tensorboard]"]
+    words += ["train.device=cpu", "model.channels=[4,8]", "train.batch_size=4", "trackers=[tensorboard]"]
     recipe, said = load_recipe("unet", catalogue, [], words)[0], Said()
     rehearse(recipe, catalogue, tmp_path / "runs", said)
     announced = said.tables["Before the first step"]
