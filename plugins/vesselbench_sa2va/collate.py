@@ -15,6 +15,7 @@ from vesselbench_sa2va.prompts import ANSWER, ANSWERS, QUESTION, QUESTIONS, clea
 from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tiling import cut_tiles, fill_square, place
 from vesselbench_sa2va.tokens import IGNORED, PAD, Encoded, encode
+from vesselbench_sa2va.windows import cut_windows
 
 
 class Collator:
@@ -27,7 +28,9 @@ class Collator:
 
     An example is an image with one phrase. In `training`, with ``phrases: turns``, the phrases of one image are turns
     of one conversation, in their order; else each has a conversation, and an image, of its own. In `training`, with
-    ``prompts: official``, question and answer are drawn.
+    ``prompts: official``, question and answer are drawn. For a prediction with `window` set, every window of an example
+    is an image; further inputs then say which: windows int64 [N,3] (example, top, left), window_sizes [N,2] and
+    tile_counts [N].
     """
 
     def __init__(self, config: Sa2VAConfig, shape: Shape, tokenizer: Tokenizer, training: bool = False) -> None:
@@ -35,8 +38,17 @@ class Collator:
         self.max_tiles = config.max_tiles or shape.max_tiles
         self.drawn = training and config.prompts == "official"
         self.turns = training and config.phrases == "turns"
+        self.window = None if training else config.window
 
     def __call__(self, examples: list[Example]) -> dict[str, Any]:
+        if self.window is None:
+            return self._inputs(examples)
+        pieces, places = cut_windows(examples, self.window)
+        inputs = self._inputs(pieces)
+        sizes = torch.tensor([piece.size for piece in pieces])
+        return {**inputs, "windows": places, "window_sizes": sizes}
+
+    def _inputs(self, examples: list[Example]) -> dict[str, Any]:
         talks = _by_image(examples) if self.turns else [[example] for example in examples]
         firsts = [talk[0] for talk in talks]
         objects = [example for talk in talks for example in talk]
@@ -45,6 +57,7 @@ class Collator:
         squares = [fill_square(example.image, where) for example, where in zip(firsts, placements, strict=True)]
         return {
             "tiles": torch.from_numpy(np.concatenate(tiles)),
+            "tile_counts": torch.tensor([len(part) for part in tiles]),
             "images": torch.from_numpy(np.stack(squares)),
             "placed": torch.tensor([(where.height, where.width) for where in placements]),
             "masks": [torch.from_numpy(_mask(example)) for example in objects],

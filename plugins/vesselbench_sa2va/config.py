@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Settings(BaseModel):
@@ -78,6 +78,9 @@ class Sa2VAConfig(Settings):
     max_tiles: int | None = Field(default=None, ge=1, le=40)
     """Most tiles of an image for the language model, the thumbnail not counted. None: what the config.json in `weights`
     states, else 12; 1 for the size tiny."""
+    window: int | None = Field(default=None, ge=32)
+    """Side in pixels of the windows in which an image is predicted, each of them an image of its own to the model; set
+    train.augment.crop to the same. None: the image at once, shrunk to SAM's square, as the official code does."""
     masks: Literal["three", "single"] = "three"
     """three: SAM makes three candidates and the one of largest predicted IoU is taken, as in the official code; single:
     SAM makes one mask, by its own token for prompts that leave no choice."""
@@ -98,6 +101,12 @@ class Sa2VAConfig(Settings):
     greedily. Only predictions differ; answers with no or several [SEG] are counted."""
     answer_tokens: int = Field(default=48, ge=2, le=512)
     """Tokens that a generated answer may have; always as many are made, so that all processes make equal calls."""
+
+    @model_validator(mode="after")
+    def _a_window_asks_for_one_answer(self) -> Sa2VAConfig:
+        if self.window is not None and self.answer == "generated":
+            raise ValueError("window needs answer=forced: an image has one answer, not one for each window")
+        return self
 
     @property
     def frozen(self) -> bool:

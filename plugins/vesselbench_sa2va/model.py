@@ -20,6 +20,7 @@ from vesselbench_sa2va.tiling import MEAN, STD
 from vesselbench_sa2va.tokenrows import NewEmbedding, NewHead
 from vesselbench_sa2va.tokens import IGNORED
 from vesselbench_sa2va.trainable import checkpoint_blocks, set_trainable
+from vesselbench_sa2va.windows import predict_windows
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -145,23 +146,33 @@ class Sa2VAModule(nn.Module):
         The prompt is the state of [SEG] in the answer, which is forced by the collator or written by the model.
         """
         inputs, text = batch.inputs, batch.inputs["text"]
+        if "windows" in inputs:
+            return predict_windows(inputs, batch.sizes, self._maps)
         tiles, images = normalise(inputs["tiles"]), normalise(inputs["images"])
         if self.tokenizer is None:
             states = self.language_states(tiles, text["ids"], text["attention"])
-            return self._probabilities(images, states, text["seg"], batch)
+            return self._probabilities(images, states, text["seg"], inputs["placed"], batch.sizes)
         end = self.tokenizer.encode(TEMPLATES[self.shape.template].end, add_special_tokens=False).ids
         written = write_answers(self, tiles, text, self.settings.answer_tokens, end[0])
         rows = torch.arange(len(batch.ids), device=images.device)
         seg = torch.stack([rows, written.seg, torch.zeros_like(rows)], 1)
-        maps = self._probabilities(images, written.states, seg, batch)
+        maps = self._probabilities(images, written.states, seg, inputs["placed"], batch.sizes)
         answers = []
         for row, (count, length) in enumerate(zip(written.count.tolist(), written.length.tolist(), strict=True)):
             answer = self.tokenizer.decode(written.tokens[row, :length].tolist(), skip_special_tokens=False)
             answers.append(Answered(maps[row] * bool(count), answer, status_of(count)))
         return answers
 
-    def _probabilities(self, images: Tensor, states: Tensor, seg: Tensor, batch: Batch) -> list[Tensor]:
+    def _maps(self, inputs: dict[str, Any], sizes: list[tuple[int, int]]) -> list[Tensor]:
+        """Probabilities, by forced answers, of images of these sizes."""
+        text = inputs["text"]
+        states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
+        return self._probabilities(normalise(inputs["images"]), states, text["seg"], inputs["placed"], sizes)
+
+    def _probabilities(
+        self, images: Tensor, states: Tensor, seg: Tensor, placed: Tensor, sizes: list[tuple[int, int]]
+    ) -> list[Tensor]:
         logits, iou = self.prompt_masks(images, states, seg)
         chosen = best_mask(logits.float(), iou.float())
-        full = to_image_sizes(chosen, self.shape.sam.image, batch.inputs["placed"].tolist(), batch.sizes)
+        full = to_image_sizes(chosen, self.shape.sam.image, placed.tolist(), sizes)
         return [part.sigmoid() for part in full]
