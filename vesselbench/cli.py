@@ -201,7 +201,7 @@ def env() -> None:
 def main() -> None:
     """Entry point: a UserError becomes two lines on standard error and exit code 2."""
     from vesselbench import jobs
-    from vesselbench.jobs import STOPPED, LaunchError, StoppedError, end, in_job, is_rank, may_speak
+    from vesselbench.jobs import INTERRUPTED, STOPPED, LaunchError, StoppedError, end, in_job, is_rank, may_speak
     from vesselbench.plugins import add_commands
 
     sys.argv = jobs.without_launchers_words(sys.argv)
@@ -209,8 +209,11 @@ def main() -> None:
         for text in add_commands(app):
             typer.echo(text, err=True)
         app()
-    except SystemExit as stop:
-        end(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+    except (SystemExit, KeyboardInterrupt) as stop:
+        code = INTERRUPTED if isinstance(stop, KeyboardInterrupt) else stop.code
+        if code == INTERRUPTED and may_speak():
+            typer.echo("ended at once by Ctrl-C: what was not saved before is lost", err=True)
+        end(code if isinstance(code, int) else int(code is not None))
     except UserError as error:
         if may_speak(error.everywhere):
             hint = f"\n  try: {error.hint}" if error.hint else ""

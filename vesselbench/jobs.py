@@ -22,6 +22,9 @@ STOPPED = 75
 """Exit code of a training that was asked to stop and has saved (EX_TEMPFAIL of sysexits.h: try again later)."""
 
 
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C ended at once (128 and SIGINT's number, as shells have it)."""
+
 STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
 """What asks a training to stop; a batch system sends SIGTERM, or what it is told to send some time before the end."""
 Handler = Callable[[int, "FrameType | None"], None]

@@ -100,10 +100,10 @@ def requests_passed_on() -> Iterator[None]:
     """Context in which a request to stop goes on to the processes started from here, for whose end this one waits."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
         for child in psutil.Process().children():  # not theirs: a rank ends its loader's processes itself
             with suppress(psutil.NoSuchProcess):
-                child.send_signal(signal.SIGTERM)  # a second SIGINT, beside the terminal's, would end it at once
+                child.send_signal(number)
 
     with stop_signals(pass_on):
         yield

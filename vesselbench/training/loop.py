@@ -21,7 +21,7 @@ from vesselbench.data.cache import open_cache
 from vesselbench.data.dataset import Dataset
 from vesselbench.evaluation.evaluate import Evaluation, evaluate
 from vesselbench.evaluation.predict import load_predictor
-from vesselbench.jobs import StoppedError
+from vesselbench.jobs import StoppedError, is_first
 from vesselbench.plugins import Catalogue, is_trained
 from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.training.accounting import Forecast
@@ -62,7 +62,7 @@ def train(
     With `resumed`, a run that did not finish, the training goes on in its folder from its newest sound checkpoint.
     Returns the run on rank 0, None on the others. A failure is recorded in run.json before it is raised.
     """
-    with Stop() as stop:
+    with Stop((watch if is_first() else Silent()).line) as stop:
         return _train(recipe, catalogue, runs, watch, resumed, stop)
 
 
@@ -81,12 +81,12 @@ def _train(
     trackers = Trackers(recipe.trackers, run.path, catalogue, first)
     with failures_recorded(run), signs_of_life(run if first else None), trackers:
         train_steps(recipe, budget, catalogue, dataset, run, device, watch, stop, trackers, resumed is not None)
-        stop.at_once()
+        stop.check()
     distributed.disconnect()  # not after an error: that would end the others before this rank has said why
     if not first:
         return None
     with failures_recorded(run), signs_of_life(run):
-        finish(run, recipe, catalogue, dataset, watch)
+        finish(run, recipe, catalogue, dataset, watch, stop)
     return run
 
 
@@ -108,7 +108,8 @@ def train_steps(
     `announced`: the training that is accounted for, where it is not this one (a dry run).
     """
     if not is_trained(catalogue.models[recipe.model["name"]]):
-        choose(recipe, catalogue, dataset, run, device, watch, trackers, partial(_validated, watch, stop))
+        stop.wait_for_checks()
+        choose(recipe, catalogue, dataset, run, device, watch, trackers, partial(_tell, watch, stop, "validate"))
         return
     engine = Engine.build(recipe, dataset.task, catalogue, device, budget)
     planned, whole, samples = announced or (recipe, budget, dataset)
@@ -121,10 +122,11 @@ def train_steps(
         catalogue,
         set_name="val",
         fingerprint=dataset.split.fingerprint,
-        progress=partial(_validated, watch, stop),
+        progress=partial(_tell, watch, stop, "validate"),
         cache=open_cache(recipe.data),
     )
     engine.clock.set_aside("start")
+    stop.wait_for_checks()
     if resumed or not recipe.train.validate_first:
         validate(limit=1)  # a defect of the evaluation shows now, not after an epoch
     engine.clock.set_aside("smoke test")
@@ -184,7 +186,6 @@ class Work:
     def go(self, samples: Sequence[Sample]) -> None:
         """From the step that is done already to the end of the budget; asked to stop, it saves and raises."""
         clock = self.engine.clock
-        self.stop.at_a_step()
         try:
             self._go(samples)
         except StoppedError:
@@ -272,12 +273,12 @@ class Work:
         self.watch.line(self.checkpoints.offer_best(step, result.scores))
 
 
-def _validated(watch: Watch, stop: Stop, done: int, total: int) -> None:
-    watch.progress("validate", done, total)
-    stop.check()  # a validation may take long; the ranks make equally many steps of it
+def _tell(watch: Watch, stop: Stop, task: str, done: int, total: int) -> None:
+    watch.progress(task, done, total)
+    stop.check()  # scoring may take long; where several ranks do it, they make equally many steps
 
 
-def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, watch: Watch) -> Evaluation:
+def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, watch: Watch, stop: Stop) -> Evaluation:
     """Score the best checkpoint on the validation set in plain torch, which fixes the threshold; close the record."""
     weights = file_sha256(run.weights())
     result = evaluate(
@@ -289,7 +290,7 @@ def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, 
         fingerprint=dataset.split.fingerprint,
         weights_sha256=weights,
         run=run,
-        progress=partial(watch.progress, "score val"),
+        progress=partial(_tell, watch, stop, "score val"),
         cache=open_cache(recipe.data),
     )
     run.update(

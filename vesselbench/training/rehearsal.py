@@ -13,7 +13,7 @@ from vesselbench.config import Recipe
 from vesselbench.configuring import configured
 from vesselbench.data.dataset import Dataset, load_dataset
 from vesselbench.errors import UserError
-from vesselbench.jobs import StoppedError
+from vesselbench.jobs import StoppedError, is_first
 from vesselbench.plugins import Catalogue
 from vesselbench.rundir import RunDir, read_jsonl
 from vesselbench.training.budget import Budget
@@ -36,7 +36,7 @@ def rehearse(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch, kee
     removed afterwards, also after a failure, unless `keep`. No command takes it for a run of the recipe. Trackers stay
     off. Raises whatever the training would.
     """
-    with Stop() as stop:
+    with Stop((watch if is_first() else Silent()).line) as stop:
         _rehearse(recipe, catalogue, runs, watch, keep, stop)
 
 
@@ -56,10 +56,10 @@ def _rehearse(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch, ke
         with failures_recorded(run), Trackers([], run.path, catalogue, False) as trackers:
             length, announced = Budget(short.train, STEPS), (recipe, budget, dataset)
             train_steps(short, length, catalogue, few, run, device, watch, stop, trackers, announced=announced)
-            stop.at_once()
+            stop.check()
             distributed.disconnect()
             if first:
-                finish(run, short, catalogue, few, watch)
+                finish(run, short, catalogue, few, watch, stop)
                 _say(run, watch, folder if keep else None)
     except StoppedError as stopped:
         stopped.hint = "start it again: a dry run cannot be resumed"

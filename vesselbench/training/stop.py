@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 
 from vesselbench import distributed
 from vesselbench.jobs import StoppedError, stop_signals
 
+ONE_PRESS = 0.5
+"""Seconds within which a second SIGINT is the same Ctrl-C: the terminal sends it to every process, and the starter of
+several processes passes it on to them once more."""
+
 
 class Stop:
-    """Takes the signals that ask to stop while it is open as a context. Until `at_a_step` they end the work at once.
+    """Takes the signals that ask to stop while it is open as a context. Until `wait_for_checks` they end the work where
+    it is.
 
     One rank may get the signal alone: `check` raises on all of them at the same step. A second SIGINT (Ctrl-C) ends the
-    process at once, without saving.
+    process at once, without saving. `say` tells the user what is going to happen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._names: list[str] = []
+        self._pressed = 0.0
         self._wait = False
         self._taking: AbstractContextManager[None] = stop_signals(self._take)
 
@@ -31,15 +40,10 @@ class Stop:
     ) -> None:
         self._taking.__exit__(None, None, None)
 
-    def at_a_step(self) -> None:
-        """From now on a signal waits until `check`: there is something to save."""
+    def wait_for_checks(self) -> None:
+        """From now on a signal waits until `check`: there is something to save, and code that takes any exception for
+        its own (MONAI's sliding window calls it want of memory) must not meet with this one."""
         self._wait = True
-
-    def at_once(self) -> None:
-        """From now on a signal ends the work where it is: nothing would be lost."""
-        self._wait = False
-        if self._names:
-            raise StoppedError(self._names[0])
 
     def check(self) -> None:
         """Raise StoppedError on every rank when any got a signal; every rank must call it."""
@@ -48,9 +52,15 @@ class Stop:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         del frame
-        name = signal.Signals(number).name
+        name, now = signal.Signals(number).name, time.monotonic()
         if name == "SIGINT" and "SIGINT" in self._names:
+            if now - self._pressed < ONE_PRESS:
+                return
             raise KeyboardInterrupt
+        if name == "SIGINT":
+            self._pressed = now
         self._names.append(name)
         if not self._wait:
             raise StoppedError(name)
+        if len(self._names) == 1:
+            self._say(f"{name}: what is done is saved after the step under way; Ctrl-C once more ends it at once, unsaved")
