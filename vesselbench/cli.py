@@ -201,7 +201,7 @@ def env() -> None:
 def main() -> None:
     """Entry point: a UserError becomes two lines on standard error and exit code 2."""
     from vesselbench import jobs
-    from vesselbench.jobs import INTERRUPTED, STOPPED, LaunchError, StoppedError, end, in_job, is_rank, may_speak
+    from vesselbench.jobs import INTERRUPTED, STOPPED, LaunchError, StoppedError, end, is_rank, may_speak
     from vesselbench.plugins import add_commands
 
     sys.argv = jobs.without_launchers_words(sys.argv)
@@ -229,7 +229,7 @@ def main() -> None:
             typer.echo(f"error: {failure}\n  try: look at the memory it needs (vesselbench plan); free some", err=True)
         end(failure.code)
     except Exception:
-        if in_job() and not may_speak():  # another process has said why; this one only lost its connection to it
+        if is_rank() and not may_speak():  # another process has said why; this one only lost its connection to it
             end(1)
         if is_rank():
             traceback.print_exc()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+import psutil
 
 ERROR_LOCK = "VESSELBENCH_ERROR_LOCK"
 """Environment variable: a file that the first process to report an error makes."""
@@ -66,11 +71,6 @@ class LaunchError(Exception):
         super().__init__(f"a training process {how}")
 
 
-def in_job() -> bool:
-    """Whether this process is one of several that vesselbench started."""
-    return ERROR_LOCK in os.environ
-
-
 def is_rank() -> bool:
     """Whether a launcher started this process as one of several."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
@@ -87,18 +87,35 @@ def without_launchers_words(words: list[str]) -> list[str]:
 
 
 def may_speak(everywhere: bool = False) -> bool:
-    """Whether this process is the first of its job to report an error.
+    """Whether this process is the first of its job, on this machine, to report an error.
 
-    Under another launcher the processes do not know that of each other; rank 0 reports what all raise (`everywhere`).
+    Under another launcher than vesselbench's own, rank 0 reports what all raise (`everywhere`); of the rest each
+    machine reports once.
     """
     lock = os.environ.get(ERROR_LOCK)
-    if lock is None:
-        return is_first() or not everywhere
+    if lock is None and (not is_rank() or everywhere):
+        return is_first()
     try:
-        os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
-    except OSError:  # another rank was first, or the job is being cleared away
+        os.close(os.open(lock or _lock_of_launcher(), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:  # another rank was first
         return False
+    except OSError:  # the job is being cleared away; or, without a lock of our own, nothing can be written
+        return lock is None
     return True
+
+
+def _lock_of_launcher() -> str:
+    """A file that is the same for all ranks on this machine that one launcher started, and for no others.
+
+    They have the parent in common, and torchrun's count of its restarts. An empty file stays in the temporary folder.
+    """
+    parent = psutil.Process().parent()
+    begun = f"{parent.pid}-{parent.create_time():.2f}" if parent is not None else "orphan"
+    again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    folder = Path(tempfile.gettempdir()) / f"vesselbench-{getpass.getuser()}"
+    with suppress(OSError):
+        folder.mkdir(mode=0o700)
+    return str(folder / f"said-{begun}-{again}")
 
 
 def end(code: int) -> NoReturn:

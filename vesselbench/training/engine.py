@@ -36,6 +36,7 @@ from vesselbench.training.feed import Feed
 from vesselbench.training.initial import build_initial
 from vesselbench.training.integrity import NonFiniteError
 from vesselbench.training.leaves import mark_leaves
+from vesselbench.training.offload import prepare_offload, remove_files
 from vesselbench.training.optimizer import make_optimizer, param_groups
 from vesselbench.training.optimizer_state import OptimizerState
 from vesselbench.training.settings import deepspeed_settings
@@ -128,7 +129,7 @@ class Engine:
         budget = budget or Budget(train, train.total_steps)
         micro, accumulated = accumulation(train, distributed.world())
         deepspeed = import_deepspeed(device)
-        _refuse_offload(train)
+        prepare_offload(deepspeed, train)
         module, stage = build_initial(recipe, task, catalogue, device)
         _refuse_batch_norm(module)
         _refuse_lower_precision(module, train)
@@ -229,6 +230,7 @@ class Engine:
     def close(self) -> None:
         """Free what DeepSpeed holds; the process group stays open."""
         self.engine.destroy()
+        remove_files(self.budget.train)
 
 
 def _refuse_non_finite(loss: torch.Tensor, ids: list[str]) -> None:
@@ -268,19 +270,6 @@ def _refuse_lower_precision(module: torch.nn.Module, train: TrainConfig) -> None
         raise UserError(
             f"the model holds its weights in {lower[0]}, train.precision is {train.precision}",
             "set train.precision=bf16, or model.dtype=float32",
-        )
-
-
-def _refuse_offload(train: TrainConfig) -> None:
-    """UserError when files are to hold state and DeepSpeed cannot read and write them here."""
-    if "nvme" not in (train.offload.optimizer, train.offload.parameters):
-        return
-    from deepspeed.ops.op_builder import AsyncIOBuilder
-
-    if not AsyncIOBuilder().is_compatible(verbose=False):
-        raise UserError(
-            "train.offload to nvme: DeepSpeed's operator for asynchronous files cannot be built here",
-            "install libaio with its headers (Debian: libaio-dev), or set train.offload.optimizer=cpu",
         )
 
 

@@ -54,6 +54,8 @@ class Integrity:
         Keeps a copy of this rank's share of the trained weights until `meters`. Raises NonFiniteError on every rank,
         before the weights are touched, when a gradient is not finite.
         """
+        if not self._shares:  # the optimizer's state is in files
+            return
         self._gradients = self._squares([local_gradient(self._engine, share) for share in self._shares.values()])
         strange = [n for n, square in zip(self._shares, self._gradients.tolist(), strict=True) if not _finite(square)]
         if strange:

@@ -31,8 +31,8 @@ from vesselbench.training.budget import Budget
 from vesselbench.training.engine import Engine
 from vesselbench.training.gauges import Gauges, peak_memory_bytes
 from vesselbench.training.integrity import NonFiniteError
+from vesselbench.training.offload import offload_lines
 from vesselbench.training.optimizer import optimizer_lines
-from vesselbench.training.settings import offload_lines
 from vesselbench.training.telemetry import StepClock, combine
 from vesselbench.training.trackers import Trackers
 from vesselbench.watch import Watch

@@ -9,6 +9,7 @@ import torch
 from vesselbench.config import TrainConfig
 from vesselbench.precision import Arithmetic
 from vesselbench.recipes import merge
+from vesselbench.training.offload import files_of
 
 GPU_BUCKET = 50_000_000
 CPU_BUCKET = 1_000_000
@@ -57,26 +58,9 @@ def deepspeed_settings(
 def _offloaded(train: TrainConfig, cuda: bool) -> dict[str, Any]:
     wanted, files = train.offload, {}
     if train.offload.folder is not None:
-        files = {"nvme_path": str(train.offload.folder)}
+        files = {"nvme_path": str(files_of(train.offload.folder))}
     return {
         key: {"device": store, "pin_memory": cuda, **(files if store == "nvme" else {})}
         for key, store in (("offload_optimizer", wanted.optimizer), ("offload_param", wanted.parameters))
         if store != "none"
     }
-
-
-def offload_lines(train: TrainConfig, device: torch.device) -> list[str]:
-    """What ``train.offload`` does here, in words."""
-    wanted = {"optimizer state": train.offload.optimizer, "weights": train.offload.parameters}
-    moved = [f"{what} to {store}" for what, store in wanted.items() if store != "none"]
-    if not moved:
-        return []
-    if device.type == "cpu" and "nvme" not in wanted.values():
-        return ["train.offload to cpu changes nothing: without a GPU everything is in the host's memory already"]
-    lines = [f"offload: {', '.join(moved)}"]
-    if train.offload.optimizer == "nvme":
-        lines.append(
-            "with the optimizer's state on nvme there is no norm by part, no update ratio, and no check that each "
-            "trained parameter has a finite gradient and moves"
-        )
-    return lines

@@ -63,4 +63,4 @@ class Stop:
         if not self._wait:
             raise StoppedError(name)
         if len(self._names) == 1:
-            self._say(f"{name}: what is done is saved after the step under way; Ctrl-C once more ends it at once, unsaved")
+            self._say(f"{name}: saving after the step under way, then ending; Ctrl-C once more ends at once, unsaved")

@@ -5,12 +5,14 @@ Average, patience, first validation and base weights too."""
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 import torch
 
 from tests.base_folder import write_base
 from vesselbench import UserError
+from vesselbench.jobs import StoppedError
 from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import model_settings, validate_recipe
 from vesselbench.rundir import RunDir, file_sha256, runs_of
@@ -26,6 +28,22 @@ NUMBERS = ("step", "loss", "lr", "grad_norm")
 
 class EndedError(Exception):
     """What a test ends a training with."""
+
+
+class StopWhile(Silent):
+    """Asks the training to stop, as a batch system does, at the `time`-th report of a task (each of them once)."""
+
+    def __init__(self, task: str, time: int) -> None:
+        self.task, self.time, self.lines = task, time, []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def progress(self, task, done, total, values=None) -> None:
+        del done, total, values
+        self.time -= task == self.task
+        if task == self.task and self.time == 0:
+            signal.raise_signal(signal.SIGTERM)
 
 
 class EndAt(Silent):
@@ -108,6 +126,42 @@ def test_average_patience_and_the_step_it_stops_at_come_back(stage, tmp_path, de
     for name in ("weights.safetensors", "state-average.safetensors", "state-optimizer.safetensors"):
         file = f"checkpoints/{record['last_step']}/{name}"
         assert file_sha256(again.path / file) == file_sha256(whole.path / file), name
+
+
+def test_a_stop_within_any_validation_leaves_best_score_and_patience_as_they_are(tmp_path, device):
+    """Each validation is stopped once; the checkpoint of its step is there already when it is done again."""
+    wanted = recipe(0, **EARLY)
+    whole = train(wanted, CATALOGUE, tmp_path / "whole", Silent())
+    reports = len(whole.scores("val").rows)
+    watch, cut = StopWhile("validate", reports + 1), None
+    stopped = []
+    for _ in range(whole.record()["validations"]):
+        with pytest.raises(StoppedError, match="SIGTERM"):
+            train(wanted, CATALOGUE, tmp_path / "cut", watch, cut)
+        (cut,) = runs_of(tmp_path / "cut")
+        stopped.append(cut.record()["last_step"])
+        assert "SIGTERM: saving after the step under way" in watch.lines[-2]
+        watch = StopWhile("validate", 1 + reports + 1)  # the check of one image, the validation owed, and then the next
+    assert stopped == [2, 4, 6]
+    again = train(wanted, CATALOGUE, tmp_path / "cut", Silent(), cut)
+    assert rows(again) == rows(whole)
+    kept = ("steps", "validations", "best_score", "best_step", "last_step", "stopped_early", "first_score", "threshold")
+    assert {key: again.record()[key] for key in kept} == {key: whole.record()[key] for key in kept}
+    assert scored(again) == scored(whole)
+
+
+def scored(run: RunDir) -> list[tuple]:
+    lines = [json.loads(line) for line in run.validation_log.read_text().splitlines()]
+    return [(line["step"], line["means"], line["threshold"]) for line in lines]
+
+
+def test_a_stop_while_the_best_checkpoint_is_scored_ends_there(tmp_path, device):
+    wanted = recipe(0, steps=2)
+    with pytest.raises(StoppedError):
+        train(wanted, CATALOGUE, tmp_path, StopWhile("score val", 1))
+    (cut,) = runs_of(tmp_path)
+    assert cut.record()["status"] == "interrupted"
+    assert train(wanted, CATALOGUE, tmp_path, Silent(), cut).record()["status"] == "finished"
 
 
 @pytest.mark.parametrize("step", [1, 2])

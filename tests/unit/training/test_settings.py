@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from vesselbench.config import TrainConfig
-from vesselbench.training.settings import deepspeed_settings, offload_lines
+from vesselbench.training.settings import deepspeed_settings
 
 CPU = torch.device("cpu")
 
@@ -24,18 +24,6 @@ def test_raw_deepspeed_settings_are_merged_last():
 def test_an_arithmetic_is_one_switch_of_deepspeed(arithmetic, enabled):
     settings = deepspeed_settings(TrainConfig(), 3, 1, 1, CPU, arithmetic)
     assert (settings["bf16"]["enabled"], settings["torch_autocast"]["enabled"]) == enabled
-
-
-def test_offload_becomes_deepspeeds_and_is_said_to_change_nothing_without_a_gpu(tmp_path):
-    train = TrainConfig(offload={"optimizer": "nvme", "parameters": "cpu", "folder": tmp_path})
-    zero = deepspeed_settings(train, 3, 1, 1, torch.device("cuda"))["zero_optimization"]
-    assert zero["offload_optimizer"] == {"device": "nvme", "pin_memory": True, "nvme_path": str(tmp_path)}
-    assert zero["offload_param"] == {"device": "cpu", "pin_memory": True}
-    said, unchecked = offload_lines(train, CPU)
-    assert said == "offload: optimizer state to nvme, weights to cpu"
-    assert "no check that each trained parameter has a finite gradient and moves" in unchecked
-    assert "changes nothing" in offload_lines(TrainConfig(offload={"optimizer": "cpu"}), CPU)[0]
-    assert offload_lines(TrainConfig(), CPU) == []
 
 
 @pytest.mark.parametrize(
