@@ -18,6 +18,8 @@ from vesselbench.types import Scores
 
 PROJECT = "vesselbench"
 """Project (or experiment) under which runs are filed."""
+TAG = "vesselbench.run"
+"""Tag by which a run is found again."""
 
 
 def load(package: str, tracker: str, pip: str) -> Any:
@@ -61,7 +63,10 @@ class TensorBoard:
 
 
 class MLflow:
-    """Writes the log to MLflow: into the run's folder ``mlruns``, or where ``MLFLOW_TRACKING_URI`` says."""
+    """Writes the log to MLflow: into the run's folder ``mlruns``, or where ``MLFLOW_TRACKING_URI`` says.
+
+    A training that goes on adds to its own run there, which it finds by a tag.
+    """
 
     name = "mlflow"
 
@@ -80,7 +85,13 @@ class MLflow:
         self._client = self._module.MlflowClient(tracking_uri=uri)
         known = self._client.get_experiment_by_name(PROJECT)
         experiment = self._client.create_experiment(PROJECT) if known is None else known.experiment_id
-        self._run = self._client.create_run(experiment, run_name=_label(run)).info.run_id
+        label = _label(run)
+        own = self._client.search_runs([experiment], f"tags.`{TAG}` = '{label}'", max_results=1)
+        if own:
+            self._run = own[0].info.run_id
+            self._client.update_run(self._run, status="RUNNING")
+        else:
+            self._run = self._client.create_run(experiment, run_name=label, tags={TAG: label}).info.run_id
 
     def log(self, step: int, values: dict[str, float]) -> None:
         now = int(1000 * time.time())
@@ -95,7 +106,8 @@ class MLflow:
 class WandB:
     """Writes the log to Weights & Biases: into the run's folder, offline, unless ``WANDB_MODE`` says ``online``.
 
-    Neither the console's text, nor the command line, the code and the machine's description go with it.
+    Neither the console's text, nor the command line, the code and the machine's description go with it. A training that
+    goes on adds to its own run: the id follows from the run's folder.
     """
 
     name = "wandb"
@@ -119,7 +131,9 @@ class WandB:
             x_save_requirements=False,
         )
         mode = os.environ.get("WANDB_MODE", "offline")
-        self._run = module.init(project=PROJECT, name=_label(run), dir=str(run), mode=mode, settings=settings)
+        label = _label(run)
+        named = {"project": PROJECT, "name": label, "id": label.replace("/", "-"), "resume": "allow"}
+        self._run = module.init(**named, dir=str(run), mode=mode, settings=settings)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         self._run.log(values, step=step)

@@ -34,6 +34,7 @@ def run(tmp_path: Path) -> Path:
 def mlflow(monkeypatch) -> list[tuple]:
     """A module of mlflow's name that notes what its client is asked to do."""
     calls: list[tuple] = []
+    known: dict[str, str] = {}
 
     class Client:
         def __init__(self, tracking_uri: str) -> None:
@@ -46,8 +47,16 @@ def mlflow(monkeypatch) -> list[tuple]:
             calls.append(("experiment", name))
             return "7"
 
-        def create_run(self, experiment: str, run_name: str):
+        def search_runs(self, experiments: list[str], wanted: str, max_results: int) -> list[types.SimpleNamespace]:
+            label = wanted.removeprefix("tags.`vesselbench.run` = ").strip("'")
+            return [types.SimpleNamespace(info=types.SimpleNamespace(run_id=known[label]))] if label in known else []
+
+        def update_run(self, run_id: str, status: str) -> None:
+            calls.append(("again", run_id, status))
+
+        def create_run(self, experiment: str, run_name: str, tags: dict[str, str]):
             calls.append(("run", experiment, run_name))
+            known[tags["vesselbench.run"]] = "r1"
             return types.SimpleNamespace(info=types.SimpleNamespace(run_id="r1"))
 
         def log_batch(self, run_id: str, metrics: list[tuple]) -> None:
@@ -150,6 +159,17 @@ def test_mlflow_goes_elsewhere_when_asked(run, catalogue, mlflow, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///tracking.db")
     use(["mlflow"], run, catalogue)
     assert mlflow[0] == ("uri", "sqlite:///tracking.db")
+
+
+def test_a_training_that_goes_on_adds_to_its_own_run(run, catalogue, mlflow, wandb):
+    use(["mlflow", "wandb"], run, catalogue)
+    begun = len(mlflow)
+    use(["mlflow", "wandb"], run, catalogue)
+    assert [call[0] for call in mlflow[:begun]].count("run") == 1
+    assert ("again", "r1", "RUNNING") in mlflow[begun:]
+    assert "run" not in [call[0] for call in mlflow[begun:]]
+    ids = [(call[1]["id"], call[1]["resume"]) for call in wandb if call[0] == "init"]
+    assert ids == [("unet-20260101-100000-abcd", "allow")] * 2
 
 
 @pytest.mark.parametrize("asked", [None, "online"])
