@@ -40,6 +40,7 @@ from vesselbench.training.offload import prepare_offload, remove_files
 from vesselbench.training.optimizer import make_optimizer, param_groups
 from vesselbench.training.optimizer_state import OptimizerState
 from vesselbench.training.settings import deepspeed_settings
+from vesselbench.training.shares import undo_first_step
 from vesselbench.training.telemetry import StepClock
 from vesselbench.types import Batch, Example, Prediction, Sample, Task
 
@@ -144,6 +145,7 @@ class Engine:
         engine, *_ = deepspeed.initialize(
             model=step, optimizer=optimizer, lr_scheduler=schedule, config=settings, dist_init_required=False
         )
+        undo_first_step(engine)
         if stage == 0 and distributed.world() == 1:
             engine.enable_backward_allreduce = False  # it would pack, send and unpack all gradients, to nobody
         base = distributed.on_first(partial(_digests, plugin, config))

@@ -86,10 +86,29 @@ def inner_optimizer(engine: Any) -> torch.optim.Optimizer:
 
 def _copies(optimizer: Any) -> dict[int, torch.Tensor]:
     """The fp32 copy of each parameter, by its id, where DeepSpeed keeps one by one (stage 0 in bf16)."""
+    return {id(low): high for low, high in _pairs(optimizer)}
+
+
+def _pairs(optimizer: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Each parameter with its fp32 copy, where DeepSpeed keeps one by one."""
     if not hasattr(optimizer, "fp16_groups") or not hasattr(optimizer, "fp32_groups"):
-        return {}
-    pairs = zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True)
-    return {id(low): high for lows, highs in pairs for low, high in zip(lows, highs, strict=True)}
+        return []
+    groups = zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True)
+    return [pair for lows, highs in groups for pair in zip(lows, highs, strict=True)]
+
+
+def undo_first_step(engine: Any) -> None:
+    """Undo the step that DeepSpeed makes over gradients of zero at stage 0 in bf16, to have the moments allocated.
+
+    It counts as a step of Adam's, whose first real update is then 0.744 of what it should be (betas 0.9 and 0.999, by
+    the corrections of its bias), and the weights decay once.
+    """
+    pairs = _pairs(engine.optimizer)
+    if pairs:
+        inner_optimizer(engine).state.clear()
+    for low, high in pairs:
+        high.data.copy_(low.data)
+        high.grad = None
 
 
 def _share(engine: Any, parameter: torch.nn.Parameter, copies: dict[int, torch.Tensor]) -> Share:

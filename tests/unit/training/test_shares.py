@@ -61,3 +61,21 @@ def test_at_stage_0_the_optimizer_holds_each_parameter_itself_or_an_fp32_copy(pr
         moment = inner_optimizer(engine.engine).state[share.flat]["exp_avg"]
         assert share.of(moment).any(), name
     engine.close()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_the_first_step_of_a_training_is_the_optimizers_first_and_moves_weights_by_the_rate(
+    stage, precision, catalogue, dataset, device
+):
+    """AdamW's first update is the learning rate times the sign of the gradient, and the decay of that one step."""
+    engine = build(catalogue, dataset, device, stage, precision)
+    share = shares_of(engine.engine, engine.module)["net.model.0.conv.unit0.conv.weight"]
+    before = share.master().clone()
+    _, batches = next(engine.train_batches(dataset.of("train")))
+    engine.train_step(batches)
+    train = engine.budget.train
+    moved = share.master() - before * (1 - engine.learning_rate * train.weight_decay)
+    assert moved.abs().median().item() == pytest.approx(engine.learning_rate, rel=1e-3)
+    assert int(inner_optimizer(engine.engine).state[share.flat]["step"]) == 1
+    engine.close()
