@@ -108,6 +108,7 @@ def _show_training(history: Any, page: Path, as_json: bool) -> None:
 def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
     """The table, the verdict in a sentence, and where the report is."""
     from vesselbench.compare import verdict
+    from vesselbench.likeness import budget_notes
     from vesselbench.report import terminal_table
     from vesselbench.rundir import read_json
 
@@ -116,6 +117,8 @@ def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
         return
     emit(terminal_table(comparison))
     typer.echo(verdict(comparison))
+    for note in budget_notes(comparison.notes):
+        typer.echo(note)
     if comparison.scorings is not None:
         typer.echo(comparison.scorings.told())
     typer.echo(f"report: {page}")

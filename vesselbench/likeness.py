@@ -131,8 +131,9 @@ ASPECTS: tuple[tuple[str, Callable[[ScoredRun], object]], ...] = (
 BUDGET = ("training budget", "batch", "number of validations", "selection")
 LONGER = 1.1
 """Ratio of training times from which they count as unlike."""
+UNEQUAL = "; this is not an equal budget"
 CONSEQUENCES = {
-    **dict.fromkeys(BUDGET, "; this is not an equal budget"),
+    **dict.fromkeys(BUDGET, UNEQUAL),
     "device": "; their times do not compare",
     **dict.fromkeys(("number of processes", "ZeRO stage", "arithmetic"), "; this alone changes their times"),
 }
@@ -152,6 +153,11 @@ def notes_of(contenders: Sequence[Contender]) -> tuple[str, ...]:
     return (*notes, *_unlike_versions(runs), *_twins(contenders), *_left_out(contenders))
 
 
+def budget_notes(notes: Sequence[str]) -> list[str]:
+    """Those of `notes_of` that say in what the runs had no equal budget, or were not augmented alike."""
+    return [note for note in notes if UNEQUAL in note or note.startswith("Unlike augmentation")]
+
+
 def selection_of(record: Mapping[str, Any]) -> str | None:
     """How the weights that are scored were chosen among those of the training; None for a run that does not say."""
     if "validations" not in record:
@@ -167,7 +173,7 @@ def _unlike_times(contenders: Sequence[Contender]) -> list[str]:
     if len(known) < 2 or max(known.values()) <= LONGER * min(known.values()):
         return []
     listed = ", ".join(f"{label}: {seconds / 60:.1f} minutes" for label, seconds in known.items())
-    return [f"Unlike training time: {listed}; this is not an equal budget where time is what counts."]
+    return [f"Unlike training time: {listed}{UNEQUAL} where time is what counts."]
 
 
 def _over_seeds(contender: Contender, aspect: Callable[[ScoredRun], object]) -> str:

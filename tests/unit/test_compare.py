@@ -8,6 +8,7 @@ import pytest
 
 from vesselbench.compare import compare, verdict
 from vesselbench.errors import UserError
+from vesselbench.likeness import budget_notes
 from vesselbench.rundir import RunDir, write_json
 
 IDS = [f"i{n:02d}" for n in range(12)]
@@ -304,7 +305,14 @@ def test_an_unequal_budget_is_told(write_run):
     less = {**more, "validations": 1, "optimizer": "adamw", "saved_weights": "moving average, decay 0.9"}
     a = write_run("a", flat(0.9), GROUPS, **more, train_seconds=600)
     b = write_run("b", flat(0.8), GROUPS, **less, train_seconds=120, config={"train": {"augment": {"blur": 1.0}}})
-    notes = "\n".join(compare([a, b]).notes)
+    listed = compare([a, b]).notes
+    assert [note.split(":")[0] for note in budget_notes(listed)] == [  # these stand on the terminal, too
+        "Unlike number of validations",
+        "Unlike selection",
+        "Unlike training time",
+        "Unlike augmentation (blur)",
+    ]
+    notes = "\n".join(listed)
     assert "Unlike number of validations: a: 12, b: 1; this is not an equal budget." in notes
     assert "Unlike selection: a: best of 12 validations; weights: of the step, b: best of 1 validations;" in notes
     assert "Unlike optimizer: a: sgd, b: adamw." in notes
