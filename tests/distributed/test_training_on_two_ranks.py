@@ -14,7 +14,10 @@ import pytest
 
 SMALL = ["data.options.images=16", "data.options.size=64", "data.options.per_group=2", "train.steps=3"]
 STEPS = ["train.batch_size=4", "train.micro_batch=1", "train.log_every=1", "train.validate_every=0"]
-STEPS += ["train.workers=0", "train.precision=fp32"]  # the rules of a recipe may choose bfloat16, whose sums differ more
+STEPS += [
+    "train.workers=0",
+    "train.precision=fp32",
+]  # the rules of a recipe may choose bfloat16, whose sums differ more
 
 
 def train(command, tmp_path, model: str, stage: int, nproc: int):
