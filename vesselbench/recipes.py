@@ -40,10 +40,10 @@ def load_recipe(
         path = find_config(name)
         if path is None:
             raise UserError(f"no configuration file {name!r}", f"shipped: {', '.join(shipped_names())}")
-        values = _claim(_layer(values, read_yaml(path)), read_yaml(path))
+        values = _claim(_layer(values, layer := read_yaml(path)), layer)
         steps.append(f"file {name}")
     for text in overrides:
-        values = _claim(_layer(values, parse_override(text)), parse_override(text))
+        values = _claim(_layer(values, layer := parse_override(text)), layer)
         steps.append(f"command line {text}")
     values.setdefault("name", Path(name_or_path).stem)
     return validate_recipe(values, catalogue), steps

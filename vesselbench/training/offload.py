@@ -59,8 +59,12 @@ def files_of(folder: Path) -> Path:
 
 def remove_files(train: TrainConfig) -> None:
     """After the training: what was kept in files is in the checkpoints."""
-    if train.offload.folder is not None:
-        shutil.rmtree(files_of(train.offload.folder), ignore_errors=True)
+    if train.offload.folder is None or not files_of(train.offload.folder).exists():
+        return
+    try:
+        shutil.rmtree(files_of(train.offload.folder))
+    except OSError as error:
+        log.warning("%s stays: %s", files_of(train.offload.folder), error.strerror)
 
 
 def _remove_leftovers(folder: Path) -> None:
