@@ -32,6 +32,7 @@ class ModelPlugin(Protocol):
     ``by_image(config) -> bool`` (draw all samples of an image at once),
     ``reads_prompt(config) -> bool`` (the phrase of a sample changes what is drawn),
     ``part_of(name) -> str`` (the part of the model to which a parameter is counted),
+    ``alternatives(config) -> list[list[str]]`` (parts of which the loss may choose one and leave the others idle),
     ``grids(config, size) -> vesselbench.grids.Grids`` (where resolution is lost),
     ``param_groups(module, lr) -> list[dict]``, ``leaf_modules() -> list[type]`` (blocks that ZeRO-3 gathers at once),
     ``skeleton(config, task) -> Module | None`` and ``fill(module, config, settle)`` (a model that can be built split

@@ -70,6 +70,12 @@ class Sa2VA:
 
         return part_of(name)
 
+    def alternatives(self, config: Sa2VAConfig) -> list[list[str]]:
+        """Parts of which a training may reach one only."""
+        from vesselbench_sa2va.trainable import alternatives
+
+        return alternatives(config)
+
     def base_weights(self, config: Sa2VAConfig) -> dict[str, str]:
         """SHA-256 of every file that weights and tokens come from, by path; empty for random weights."""
         from vesselbench_sa2va.archives import meaning_of, open_archive, sha256_of

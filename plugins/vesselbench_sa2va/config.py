@@ -36,9 +36,10 @@ class LossSettings(Settings):
     dice: float = Field(default=0.5, ge=0)
     """Weight of the dice term on the points."""
     llm: float = Field(default=1.0, ge=0)
-    """Weight of the language model's cross-entropy over the answer."""
+    """Weight of the language model's cross-entropy over the answer; 0 freezes the head that only this teaches."""
     iou: float = Field(default=1.0, ge=0)
-    """Weight of the squared error of the predicted IoU, which chooses one mask of three."""
+    """Weight of the squared error of the predicted IoU, which chooses one mask of three; 0 freezes the head that
+    predicts it."""
     candidates: Literal["all", "chosen"] = "all"
     """Which of the three candidate masks learn. all: each of them, so that none is left untrained; chosen: the one with
     the largest predicted IoU, as in the official code."""

@@ -12,6 +12,7 @@ from vesselbench_sa2va.building import build_shape
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.costs import costs_of
 from vesselbench_sa2va.sizes import Shape
+from vesselbench_sa2va.trainable import IOU_HEAD
 
 PARTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("lora", re.compile(r"\.lora_[AB]\.")),
@@ -21,6 +22,7 @@ PARTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("projector", re.compile(r"\.multi_modal_projector\.")),
     ("language model", re.compile(r"\.language_model\.")),
     ("text_hidden_fcs", re.compile(r"^text_hidden_fcs\.")),
+    ("sam iou head", re.compile(rf"^{re.escape(IOU_HEAD)}")),
     ("sam mask decoder", re.compile(r"^sam\.mask_decoder\.")),
     ("sam encoder", re.compile(r"^sam\.")),
 )
@@ -52,8 +54,15 @@ def footprint(config: Sa2VAConfig) -> Footprint:
         activation_bytes_per_sample=activation_bytes(config, module.shape),
         parts={part: counts for part, counts in parts.items() if counts[0]},
         costs=costs_of(config, module.shape, parts) if config.size != "tiny" else None,
-        notes=_notes(parts, config.lora.tokens == "official" and config.frozen),
+        notes=(*_idle_heads(parts, config), *_notes(parts, config.lora.tokens == "official" and config.frozen)),
     )
+
+
+def _idle_heads(parts: Mapping[str, tuple[int, int]], config: Sa2VAConfig) -> tuple[str, ...]:
+    """What is frozen because its term of the loss weighs nothing."""
+    iou = f"model.loss.iou=0: the IoU head is frozen, {parts['sam iou head'][0]:,} parameters."
+    head = "model.loss.llm=0: the language model's head is frozen, and what the new tokens add to it."
+    return (() if config.loss.iou else (iou,)) + (() if config.loss.llm else (head,))
 
 
 def _notes(parts: Mapping[str, tuple[int, int]], copies: bool) -> tuple[str, ...]:

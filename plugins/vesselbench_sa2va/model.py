@@ -49,7 +49,7 @@ class Sa2VAModule(nn.Module):
         self.sam: Any = build_sam2(shape.sam)
         self.tokenizer: Tokenizer | None = None
         """Set when the model writes its answers itself."""
-        set_trainable(self, frozen, config.masks == "single")
+        set_trainable(self, frozen, config)
         if config.checkpointing:
             towers = [] if frozen else [self.internvl.model.vision_tower]
             checkpoint_blocks([self.internvl.model.language_model, *towers])

@@ -5,7 +5,7 @@ Everything is computed from what each rank holds, by name, and added up in one c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,12 +38,24 @@ class Integrity:
     one, if there are fewer; never with 0, and never after a single step, in which one factor of a low-rank adapter
     rightly has no gradient) each parameter must have had a gradient other than zero. After as many steps whose learning
     rate was at least `AT_SPEED` of its peak (or the last one likewise) its bits must have changed.
+
+    `alternatives`: groups of name prefixes, of which the loss may choose one and leave the others idle. In each group
+    the parameters of at least one prefix must all pass; those of the others may fail, and are told. Raises UserError
+    for a prefix that no trained parameter has.
     """
 
-    def __init__(self, engine: Any, module: torch.nn.Module, part_of: Callable[[str], str], after: int) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        module: torch.nn.Module,
+        part_of: Callable[[str], str],
+        after: int,
+        alternatives: Sequence[Sequence[str]] = (),
+    ) -> None:
         self._engine, self._after, self._steps, self._at_speed = engine, after, 0, 0
         self._shares = {} if is_swapped(engine) else shares_of(engine, module)
         self._parts = [part_of(name) for name in self._shares]
+        self._alternatives = [self._members(group) for group in alternatives] if self._shares else []
         self._first = self._bits() if after else None
         self._weights: list[torch.Tensor] = []
         self._gradients: torch.Tensor | None = None
@@ -83,36 +95,52 @@ class Integrity:
         self._weights, self._gradients = [], None
         return values
 
-    def after_step(self, last: bool, speed: float) -> None:
+    def after_step(self, last: bool, speed: float) -> list[str]:
         """After each step, with whether it is the last and its learning rate as a share of the peak: each of the two
-        checks once, when it is due. Raises UserError, with names, on every rank."""
+        checks once, when it is due. Returns what is to be told of idle alternatives. Raises UserError, with names, on
+        every rank."""
         self._steps += 1
         self._at_speed += speed >= AT_SPEED
+        told: list[str] = []
         if not self._after or not self._shares:
-            return
+            return told
         if self._is_due(self._steps, last):
-            self._refuse_unreached()
+            reached = self._any(torch.tensor([self._was_reached(share) for share in self._shares.values()]))
+            told += self._refuse("had no gradient", reached, f"{self._steps} steps")
         if self._first is not None and self._is_due(self._at_speed, last):
             moved = self._any(self._bits() != self._first)
             self._first = None
-            self._refuse("have not moved", moved, f"{self._at_speed} steps at {AT_SPEED:.0%} of the peak rate or more")
+            speedy = f"{self._at_speed} steps at {AT_SPEED:.0%} of the peak rate or more"
+            told += self._refuse("have not moved", moved, speedy)
+        return told
 
     def _is_due(self, count: int, last: bool) -> bool:
         return count > 1 and (count == self._after or (last and count < self._after))
 
-    def _refuse_unreached(self) -> None:
-        reached = self._any(torch.tensor([self._was_reached(share) for share in self._shares.values()]))
-        self._refuse("had no gradient", reached, f"{self._steps} steps")
-
-    def _refuse(self, what: str, flags: list[bool], after: str) -> None:
-        """UserError with the names of the parameters whose flag is not set."""
-        names = [name for name, flag in zip(self._shares, flags, strict=True) if not flag]
-        if names:
+    def _members(self, group: Sequence[str]) -> list[set[str]]:
+        """The trained parameters of each prefix of a group."""
+        members = [{name for name in self._shares if name.startswith(prefix)} for prefix in group]
+        empty = [prefix for prefix, names in zip(group, members, strict=True) if not names]
+        if empty:
             raise UserError(
-                f"of {len(self._shares)} trained parameters, after {after}, {len(names)} {what}: {_some(names)}",
+                f"the model declares alternatives without any trained parameter: {_some(empty)}",
+                "mend `alternatives` of the model's plugin, or what it freezes",
+            )
+        return members
+
+    def _refuse(self, what: str, flags: list[bool], after: str) -> list[str]:
+        """UserError with the names of the parameters whose flag is not set and may not be; a line on those that may."""
+        names = [name for name, flag in zip(self._shares, flags, strict=True) if not flag]
+        chosen = [group for group in self._alternatives if any(part.isdisjoint(names) for part in group)]
+        idle = [name for name in names if any(name in part for group in chosen for part in group)]
+        refused = [name for name in names if name not in idle]
+        if refused:
+            raise UserError(
+                f"of {len(self._shares)} trained parameters, after {after}, {len(refused)} {what}: {_some(refused)}",
                 "freeze what the loss does not reach, raise a learning rate that is too small for any change, or mend "
                 "the model; train.check_after=0 trains it as it is",
             )
+        return [f"{len(idle)} parameters {what} after {after}, as alternatives may: {_some(idle)}"] if idle else []
 
     def _bits(self) -> torch.Tensor:
         sums = [bit_sum(share.master()).cpu() for share in self._shares.values()]

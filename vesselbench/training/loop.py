@@ -23,6 +23,7 @@ from vesselbench.evaluation.evaluate import Evaluation, evaluate
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.jobs import StoppedError, is_first
 from vesselbench.plugins import Catalogue, is_trained
+from vesselbench.recipes import model_settings
 from vesselbench.rundir import RunDir, file_sha256
 from vesselbench.training.accounting import Forecast
 from vesselbench.training.budget import Budget
@@ -137,9 +138,7 @@ def train_steps(
     if resumed:
         go_on(run, checkpoints, watch)
         trackers.resume(progress.step)
-    plugin = catalogue.models[recipe.model["name"]]
-    part_of = plugin.part_of if hasattr(plugin, "part_of") else child_of
-    integrity = Integrity(engine.engine, engine.module, part_of, recipe.train.check_after)
+    integrity = _integrity(engine, recipe, catalogue)
     engine.clock.set_aside("start")
     parts = engine, gauges, validate, progress, random, integrity, checkpoints, trackers, watch, stop, forecast
     work = Work(recipe.train, run, *parts)
@@ -149,6 +148,13 @@ def train_steps(
     if announced is not None:
         tell_forecast(run, forecast.foretell(0), watch)
     engine.close()
+
+
+def _integrity(engine: Engine, recipe: Recipe, catalogue: Catalogue) -> Integrity:
+    plugin, config = model_settings(recipe, catalogue)
+    part_of = plugin.part_of if hasattr(plugin, "part_of") else child_of
+    alternatives = plugin.alternatives(config) if hasattr(plugin, "alternatives") else []
+    return Integrity(engine.engine, engine.module, part_of, recipe.train.check_after, alternatives)
 
 
 def _states(engine: Engine, progress: Progress, random: RandomState, gauges: Gauges) -> States:
@@ -247,7 +253,9 @@ class Work:
         if due(step, self.settings.log_every) or engine.budget.is_used(step):
             values = distributed.mean_over_ranks(losses) | engine.meters() | self.integrity.meters()
             log_step(self.run, step, values, measured(engine, self.gauges, size), self.trackers)
-        self.integrity.after_step(engine.budget.is_used(step), engine.learning_rate / self.settings.lr)
+        speed = engine.learning_rate / self.settings.lr
+        for text in self.integrity.after_step(engine.budget.is_used(step), speed):
+            self.watch.line(text)
         clock.set_aside("logging")
 
     def look(self, step: int) -> None:

@@ -60,3 +60,15 @@ def test_the_tiny_size_with_random_weights_trains_nearly_everything() -> None:
     found = Sa2VA().footprint(Sa2VAConfig(), Task(("vessel",)))
     assert found.frozen < 0.05 * found.trainable
     assert found.activation_bytes_per_sample > 0
+
+
+def test_a_head_that_is_frozen_for_its_term_weighs_nothing_is_counted_and_told() -> None:
+    config = Sa2VAConfig.model_validate({"size": "8b", "loss": {"iou": 0, "llm": 0}})
+    found, usual = Sa2VA().footprint(config, Task(("vessel",))), Sa2VA().footprint(Sa2VAConfig(size="8b"), Task(("x",)))
+    total, trainable = found.parts["sam iou head"]
+    assert (total, trainable) == (usual.parts["sam iou head"][0], 0)
+    assert usual.parts["sam iou head"] == (total, total)
+    assert f"model.loss.iou=0: the IoU head is frozen, {total:,} parameters." in found.notes
+    assert usual.notes == ()
+    assert found.parts["new tokens"][1] == usual.parts["new tokens"][1] // 2
+    assert usual.trainable - found.trainable == total + usual.parts["new tokens"][1] // 2

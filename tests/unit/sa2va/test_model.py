@@ -58,6 +58,35 @@ def test_with_masks_every_trained_parameter_gets_a_gradient_that_is_not_zero(
     assert zero == []
 
 
+@pytest.mark.parametrize("freeze", ["none", "official"])
+@pytest.mark.parametrize(
+    "terms", [{"candidates": "chosen"}, {"iou": 0}, {"llm": 0}, {"candidates": "chosen", "iou": 0}]
+)
+def test_what_no_term_of_the_loss_reaches_is_frozen_or_an_alternative(
+    freeze: str,
+    terms: dict,
+    make_example: Make,
+    make_batch: MakeBatch,
+    make_config: MakeConfig,
+    make_module: MakeModule,
+) -> None:
+    config = make_config(freeze=freeze, loss={"points": 256, **terms})
+    model, batch = make_module(config), make_batch([make_example(0), make_example(1)])
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.SGD(trained.values(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model.loss(batch)["loss"].backward()
+        optimizer.step()
+    idle = {name for name, p in trained.items() if not p.grad.any()}
+    parts = [prefix for group in Sa2VA().alternatives(config) for prefix in group]
+    assert len(parts) == (3 if "candidates" in terms else 0)
+    assert {name for name in idle if not name.startswith(tuple(parts))} == set()
+    assert not parts or any(not any(name.startswith(part) for name in idle) for part in parts)
+    for head, term in {"iou_prediction_head.": "iou", "new_head.": "llm", "lm_head.": "llm"}.items():
+        assert term not in terms or not any(head in name for name in trained)
+
+
 def test_the_loss_is_the_sum_of_its_weighted_parts(
     make_example: Make, make_batch: MakeBatch, make_module: MakeModule
 ) -> None:

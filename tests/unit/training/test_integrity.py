@@ -13,7 +13,9 @@ from vesselbench.recipes import validate_recipe
 from vesselbench.rundir import RunDir
 from vesselbench.training.engine import Engine
 from vesselbench.training.integrity import Integrity, NonFiniteError, child_of
+from vesselbench.training.loop import train
 from vesselbench.training.record import failures_recorded
+from vesselbench.watch import Silent
 
 
 def built(stage: int, catalogue, dataset, device, precision: str = "fp32", spoil=None, lr: float = 1e-3):
@@ -50,6 +52,75 @@ def test_a_parameter_without_a_gradient_is_named_after_some_steps(stage, catalog
     with pytest.raises(UserError, match=f"after 2 steps, 1 had no gradient: {NAME}"):
         watching.after_step(last=False, speed=1e-6)
     engine.close()
+
+
+IDLE, USED = "net.model.0.", "net.model.2."
+"""Beginning of the names of a UNet's first and last level."""
+
+
+def idle_first_level(module) -> None:
+    for name, parameter in module.named_parameters():
+        if name.startswith(IDLE):
+            parameter.register_hook(torch.zeros_like)
+
+
+@pytest.mark.parametrize(("stage", "precision"), [(0, "fp32"), (2, "fp32"), (3, "fp32"), (0, "bf16")])
+def test_of_declared_alternatives_one_may_be_idle_and_is_named(stage, precision, catalogue, dataset, device):
+    engine, steps = built(stage, catalogue, dataset, device, precision, spoil=idle_first_level)
+    watching = Integrity(engine.engine, engine.module, child_of, after=3, alternatives=[[IDLE, USED]])
+    told = []
+    for _, batches in steps:
+        engine.train_step(batches)
+        told += watching.after_step(last=False, speed=1.0)
+    idle = [name for name, _ in engine.module.named_parameters() if name.startswith(IDLE)]
+    assert told[0].startswith(f"{len(idle)} parameters had no gradient after 3 steps, as alternatives may: {IDLE}")
+    engine.close()
+
+
+@pytest.mark.parametrize("declared", [[[IDLE, f"{IDLE}conv."]], [[USED, "net.model.1."]]])
+def test_alternatives_do_not_excuse_a_group_without_any_gradient_nor_other_parts(declared, catalogue, dataset, device):
+    engine, steps = built(0, catalogue, dataset, device, spoil=idle_first_level)
+    watching = Integrity(engine.engine, engine.module, child_of, after=2, alternatives=declared)
+    engine.train_step(steps[0][1])
+    watching.after_step(last=False, speed=1.0)
+    engine.train_step(steps[1][1])
+    with pytest.raises(UserError, match=f"had no gradient: {IDLE}"):
+        watching.after_step(last=False, speed=1.0)
+    engine.close()
+
+
+def test_alternatives_that_name_no_trained_parameter_are_refused(catalogue, dataset, device):
+    engine, _ = built(0, catalogue, dataset, device)
+    with pytest.raises(UserError, match=r"alternatives without any trained parameter: nett\."):
+        Integrity(engine.engine, engine.module, child_of, after=2, alternatives=[["net.", "nett."]])
+    engine.close()
+
+
+def test_a_training_whose_loss_chooses_one_candidate_mask_ends_and_names_the_idle_ones(catalogue, device, tmp_path):
+    """The official loss: one of three candidates learns, the head that chooses it does not."""
+
+    lines, rows = [], {}
+
+    class Said(Silent):
+        def line(self, text):
+            lines.append(text)
+
+        def table(self, title, table):
+            rows.update(table)
+
+    values = {
+        "name": "official",
+        "model": {"name": "sa2va", "loss": {"points": 256, "candidates": "chosen", "iou": 0}},
+        "data": {"options": {"images": 12, "size": 64, "per_group": 2}},
+        "train": {"steps": 3, "batch_size": 1, "device": "cpu", "zero_stage": 0},
+        "evaluation": {"metrics": ["dice"]},
+    }
+    run = train(validate_recipe(values, catalogue), catalogue, tmp_path, Said())
+    assert run.record()["status"] == "finished"
+    network = "sam.mask_decoder.output_hypernetworks_mlps."
+    (line,) = [text for text in lines if "had no gradient" in text]
+    assert f"as alternatives may: {network}" in line
+    assert rows["parameters of sam iou head"].endswith("trainable 0")
 
 
 @pytest.mark.parametrize("stage", [0, 2, 3])
