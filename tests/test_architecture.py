@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +41,12 @@ def test_imports_go_one_way():
     done = run("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("package", ["vesselbench", "vesselbench_monai", "vesselbench_sa2va"])
+def test_no_module_needs_one_that_needs_it_not_even_for_its_types(package):
+    graph = grimp.build_graph(package, exclude_type_checking_imports=False)
+    TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}).prepare()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["plugins", "--json"], ["config", "unet"]])

@@ -50,7 +50,7 @@ class Frangi:
         """The filter. Raises UserError for settings that are not chosen yet."""
         from vesselbench_monai.ridges import RidgeModule
 
-        return RidgeModule(config)
+        return RidgeModule(config.channel, config.dark, config.sigmas)
 
     def collator(self, config: FrangiConfig, task: Task) -> Callable[[list[Example]], dict[str, Any]]:  # noqa: ARG002
         from vesselbench_monai.ridges import collate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,27 +10,27 @@ import torch
 from vesselbench import Batch, Example, UserError
 from vesselbench.ridges import ridge_response
 
-if TYPE_CHECKING:
-    from vesselbench_monai.frangi import FrangiConfig
-
 
 class RidgeModule(torch.nn.Module):
-    """The response to ridges as probability. Its settings are buffers: two settings are two weights files."""
+    """The response to ridges as probability. Its settings are buffers: two settings are two weights files.
+
+    They are those of `FrangiConfig`, with channel green or grey; UserError names one that is not chosen yet.
+    """
 
     sigmas: torch.Tensor
     dark: torch.Tensor
     grey: torch.Tensor
 
-    def __init__(self, config: FrangiConfig) -> None:
+    def __init__(self, channel: str | None, dark: bool | None, sigmas: list[float] | None) -> None:
         super().__init__()
-        for key in ("channel", "dark", "sigmas"):
-            if getattr(config, key) is None:
+        for key, value in (("channel", channel), ("dark", dark), ("sigmas", sigmas)):
+            if value is None:
                 raise UserError(
                     f"model.{key} of 'frangi' is not chosen yet", f"vesselbench train frangi, or set model.{key}"
                 )
-        self.register_buffer("sigmas", torch.tensor(config.sigmas, dtype=torch.float32))
-        self.register_buffer("dark", torch.tensor([float(bool(config.dark))]))
-        self.register_buffer("grey", torch.tensor([float(config.channel == "grey")]))
+        self.register_buffer("sigmas", torch.tensor(sigmas, dtype=torch.float32))
+        self.register_buffer("dark", torch.tensor([float(bool(dark))]))
+        self.register_buffer("grey", torch.tensor([float(channel == "grey")]))
 
     def predict(self, batch: Batch) -> list[torch.Tensor]:
         """float32 [H,W] in [0,1] per sample, 0 outside the field of view."""

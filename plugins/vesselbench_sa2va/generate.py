@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tokens import IGNORED, PAD
 
-if TYPE_CHECKING:
-    from vesselbench_sa2va.model import Sa2VAModule
+
+class Speaker(Protocol):
+    """What of a Sa2VAModule writes an answer; see there."""
+
+    shape: Shape
+
+    @property
+    def internvl(self) -> Any: ...
+
+    def embed(self, tiles: Tensor, ids: Tensor) -> Tensor: ...
+
+    def embed_tokens(self, ids: Tensor) -> Tensor: ...
+
+    def token_logits(self, states: Tensor) -> Tensor: ...
 
 
 class Answered(NamedTuple):
@@ -45,7 +58,7 @@ def questions(text: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def write_answers(module: Sa2VAModule, tiles: Tensor, text: dict[str, Tensor], steps: int, end: int) -> Written:
+def write_answers(module: Speaker, tiles: Tensor, text: dict[str, Tensor], steps: int, end: int) -> Written:
     """Let the model answer the questions of `text` in `steps` tokens; `end` is the id of the end mark.
 
     A state is that *of* the written token, as in training: the token is fed back before its state is taken.
