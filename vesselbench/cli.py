@@ -155,10 +155,12 @@ def plan(
 ) -> None:
     """Show parameters, memory per rank, seconds per step, hours, and the settings that fit."""
     from vesselbench.plan_tables import plan_tables
-    from vesselbench.planner import make_plan
+    from vesselbench.planner import make_plan, settled
 
     with session() as (catalogue, watch):
-        recipe = recipe_of(name, config, overrides, catalogue, watch)
+        recipe, said = settled(recipe_of(name, config, overrides, catalogue, watch), catalogue, device)
+        for text in said:
+            watch.line(text)
         made = make_plan(recipe, catalogue, nproc, device, interconnect)
     for part in [made.as_json()] if as_json else plan_tables(made):
         emit(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,11 +19,12 @@ from vesselbench.traits import Choice, Traits
 
 
 def configured(
-    recipe: Recipe, dataset: Dataset, catalogue: Catalogue, device: torch.device
+    recipe: Recipe, dataset: Dataset, catalogue: Catalogue, device: torch.device, bf16: bool | None = None
 ) -> tuple[Recipe, str | None]:
     """The recipe with every key of its ``configure`` set by the model's rules, and the plan in words (see `plan_text`).
 
     A recipe that leaves nothing to rules comes back as it is, without a plan. Only training images are looked at.
+    `bf16`: whether the training's device multiplies in bfloat16, where that is not `device`.
     Raises UserError for a model without rules and for a key that it has no rule for.
     """
     if not recipe.configure:
@@ -31,6 +33,7 @@ def configured(
     if not hasattr(plugin, "rules"):
         raise UserError(f"the model {plugin.name!r} has no rules of self-configuration", "leave `configure` out")
     traits = measure_traits(dataset.of("train"), device, open_cache(recipe.data))
+    traits = traits if bf16 is None else replace(traits, bf16=bf16)
     choices: dict[str, Choice] = plugin.rules(config, traits)
     for key in recipe.configure:
         if key not in choices:

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from vesselbench.config import Recipe
+from vesselbench.configuring import configured
+from vesselbench.data.dataset import load_dataset
 from vesselbench.data.loader import accumulation, units_of
 from vesselbench.data.read import read_samples
 from vesselbench.errors import UserError
@@ -107,6 +111,32 @@ class Plan:
 def room_of(device: Device, world: int) -> float:
     """Bytes that a rank may fill; the ranks on a processor share its memory."""
     return USABLE * device.memory_gib * 2**30 / (world if device.kind == "cpu" else 1)
+
+
+def settled(recipe: Recipe, catalogue: Catalogue, device: str) -> tuple[Recipe, list[str]]:
+    """The recipe with what its rules choose from the training images, and lines that say each value; as it is, with
+    the values that are assumed and why, where the images cannot be used. UserError for an unknown device."""
+    if not recipe.configure:
+        return recipe, []
+    where = device_named(device)
+    peak = where.peak_tflops
+    try:
+        dataset = load_dataset(recipe.data, catalogue)
+        bf16 = peak["bf16"] > peak["fp32"] if where.kind == "cuda" else None
+        found, plan = configured(recipe, dataset, catalogue, torch.device("cpu"), bf16)
+    except UserError as error:
+        values = recipe.model_dump(mode="json")
+        assumed = ", ".join(f"{key}={_value(values, key)}" for key in recipe.configure)
+        return recipe, [f"the rules of `configure` cannot choose: {error.message}", f"assumed instead: {assumed}"]
+    return found, ["by the rules of `configure`, from the training images:", *(plan or "").splitlines()]
+
+
+def _value(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part, "the model's default")
+        if not isinstance(values, dict):
+            break
+    return values
 
 
 def make_plan(
