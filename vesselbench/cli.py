@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vesselbench.cli_bench import bench
 from vesselbench.cli_curve import curve
 from vesselbench.cli_data import data_app
 from vesselbench.cli_report import end_at_gates, report, show_contest
@@ -43,6 +44,7 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(results_app)
 app.command()(report)
 app.command()(curve)
+app.command()(bench)
 
 
 @app.command()

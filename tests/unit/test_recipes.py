@@ -80,6 +80,7 @@ def test_merging_takes_every_leaf_of_the_second_mapping(first, second):
         ("evaluation.metrics=[dice,dice]", "metrics names one twice", ""),
         ("name=../elsewhere", "name", "Name of the run"),
         ("name=comparison", "'comparison' is a folder of the comparisons", ""),
+        ("name=benchmarks", "'benchmarks' is a folder of the comparisons and benchmarks", ""),
         ("model.channels=[0,8]", "model.channels.0", ""),
         ("model.window=100", "model: window 100 must be a multiple of 8", ""),
     ],

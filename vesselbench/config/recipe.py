@@ -43,6 +43,6 @@ class Recipe(Settings):
     @field_validator("name")
     @classmethod
     def _reports_have_a_folder_of_their_own(cls, name: str) -> str:
-        if name in ("comparison", "curve", "ladder"):
-            raise ValueError(f"{name!r} is a folder of the comparisons")
+        if name in ("benchmarks", "comparison", "curve", "ladder"):
+            raise ValueError(f"{name!r} is a folder of the comparisons and benchmarks")
         return name
