@@ -41,6 +41,4 @@ def bench(
     if as_json:
         return emit([{**benchmark.as_json(), "file": str(path)} for benchmark, path in found])
     emit(benchmark_table([benchmark for benchmark, _ in found]))
-    for benchmark, path in found:
-        typer.echo(f"{benchmark.recipe}: kept in {path}")
     return None

@@ -54,7 +54,9 @@ def measure_recipe(
         machine=machines[0],
         figures=figures,
     )
-    return benchmark, keep(benchmark, runs)
+    path = keep(benchmark, runs)
+    watch.line(f"{recipe.name}: kept in {path}")  # now: a later recipe may fail
+    return benchmark, path
 
 
 def _measure_apart(name: str, recipe: Recipe, dataset: Dataset, rounds: int, warmup: int) -> tuple[Figures, Machine]:
