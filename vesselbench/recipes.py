@@ -86,9 +86,11 @@ def shipped_names() -> list[str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; UserError with line and column when it is not one."""
+    """A YAML mapping; UserError when the file cannot be read, with line and column when it is not one."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}", "mend the file at that place") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):

@@ -145,7 +145,7 @@ def enter_scoring(run: RunDir, recipe: Recipe, test_set: str, weights: str, watc
     for fault in before.faults:
         watch.line(f"the ledger of the test set is broken: {fault} ({before.path})")
     facts = {"test_set": test_set, "number": entry.number, "sha256": entry.sha256, "weights_sha256": weights}
-    write_json(noted, facts)
+    write_json(noted, {**facts, "ledger": str(before.path.parent.resolve())})
     others = {one.scoring.weights_sha256 for one in before.entries}
     watch.line(f"scoring {entry.number} of this test set; {len(others)} different weights before ({before.path})")
 

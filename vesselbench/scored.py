@@ -68,7 +68,8 @@ class ScoredRun:
     validations: tuple[Validation, ...]
     observer2: tuple[ScoreRow, ...] | None
     anchor: Mapping[str, Any] | None
-    """Its line in the ledger of the test set: `test_set`, `number`, `sha256`; None when it has none."""
+    """Its line in the ledger of the test set: `test_set`, `number`, `sha256`, and the folder of the `ledger`, which
+    runs of older versions did not note; None when it has none."""
 
     @property
     def where(self) -> str:

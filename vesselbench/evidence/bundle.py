@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vesselbench.comparison import Comparison
 from vesselbench.errors import UserError
 from vesselbench.evidence.contents import run_folder, write_contents
 from vesselbench.evidence.differing import Comparing
-from vesselbench.evidence.history import LEDGER_NOTE
+from vesselbench.evidence.history import refuse_broken_history
 from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
 from vesselbench.provenance import versions
@@ -26,7 +27,7 @@ from vesselbench.rundir import RunDir, file_sha256, read_json, write_json
 from vesselbench.watch import Watch
 
 MANIFEST, COMPARISON = "bundle.json", "comparison.json"
-FORM = 1
+FORM = 2
 """Version of the layout; a bundle of another one is not read."""
 SAME_TIME = (1980, 1, 1, 0, 0, 0)
 """The date of every entry: equal contents give an equal file, and nobody learns when."""
@@ -58,7 +59,8 @@ def write_bundle(paths: Sequence[Path], to: Path, wish: Wish, catalogue: Catalog
 
     It holds the predicted masks, the references and fields of view, scores, recipes, split, versions and hashes, and
     of the images nothing unless ``wish.images``. Raises UserError when `to` exists, when the runs say something else
-    now than the comparison's folder, and all that `compare` and the reading of data and predictions refuse.
+    now than the comparison's folder, when the ledger of the test set is broken or not the one in which they were scored
+    (see `refuse_broken_history`), and all that `compare` and the reading of data and predictions refuse.
     """
     if to.exists():
         raise UserError(f"{to} exists already", "name a file that does not exist yet with --to")
@@ -66,6 +68,7 @@ def write_bundle(paths: Sequence[Path], to: Path, wish: Wish, catalogue: Catalog
     comparison = compare(runs, margin=None if record is None else float(record["margin"]))
     if record is not None:
         _refuse_outdated(record, comparison, paths[0])
+    refuse_broken_history(comparison)
     shown = pseudonymise(comparison) if wish.pseudonymised else as_it_is(comparison)
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{to.name}.", dir=to.parent) as place:
@@ -75,8 +78,7 @@ def write_bundle(paths: Sequence[Path], to: Path, wish: Wish, catalogue: Catalog
         held = compare(copies, comparison.set_name, comparison.margin)
         if record is not None and record.get("ladder") is not None:
             held = with_ladder(held, read_ladder(record["ladder"], paths[0] / COMPARISON))
-        notes = [note for note in shown.comparison.notes if note.startswith(LEDGER_NOTE)]
-        held = replace(held, scorings=shown.comparison.scorings, notes=(*held.notes, *notes))
+        held = replace(held, scorings=shown.comparison.scorings)
         write_json(folder / COMPARISON, comparison_record(held))
         write_json(folder / MANIFEST, _manifest(folder, held, wish))
         _zip(folder, draft)
@@ -97,7 +99,7 @@ def _refuse_outdated(record: dict[str, Any], comparison: Comparison, path: Path)
 
 def _manifest(folder: Path, comparison: Comparison, wish: Wish) -> dict[str, Any]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
+    manifest = {
         "form": FORM,
         "set_name": comparison.set_name,
         "runs": [seed.where for contender in comparison.runs for seed in contender.seeds],
@@ -107,6 +109,13 @@ def _manifest(folder: Path, comparison: Comparison, wish: Wish) -> dict[str, Any
         "versions": versions(),
         "files": {path.relative_to(folder).as_posix(): file_sha256(path) for path in files},
     }
+    return {**manifest, "sha256": manifest_sha256(manifest)}
+
+
+def manifest_sha256(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest without its own hash, as JSON with sorted keys."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _zip(folder: Path, to: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import stat
 import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,29 +25,42 @@ class Limits:
     path: int = 400
 
 
-def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> list[str]:
-    """Write every file of a zip below the empty `folder`; returns their paths, sorted.
+@dataclass(frozen=True)
+class Unpacked:
+    """`paths` of the files that were written, sorted; `damaged`: path of an entry that could not be -> why."""
 
-    Raises UserError for what is no zip, is damaged or encrypted, for a path that is absolute, has a part `..`, a
-    drive, a backslash or a control character, for links and devices, for two entries of one path (on a system that
-    ignores case, too), for a file where another entry needs a folder, and for more than the `limits`, counted while
-    they are written.
+    paths: tuple[str, ...]
+    damaged: Mapping[str, str]
+
+
+def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> Unpacked:
+    """Write every file of a zip below the empty `folder`, but those whose content is not the one that was packed.
+
+    Raises UserError for what is no zip, has no whole list of its files, or is encrypted, for a path that is absolute,
+    has a part `..`, a drive, a backslash or a control character, for links and devices, for two entries of one path (on
+    a system that ignores case, too), for a file where another entry needs a folder, and for more than the `limits`,
+    counted while they are written.
     """
     limits = limits or Limits()
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = [entry for entry in opened.infolist() if not entry.is_dir()]
             _check_names(entries, archive, limits)
-            left = limits.total
+            left, damaged = limits.total, {}
             for entry in entries:
-                left -= _write(opened, entry, folder / entry.filename, min(left, limits.single), archive)
+                path = folder / entry.filename
+                try:
+                    left -= _write(opened, entry, path, min(left, limits.single), archive)
+                except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                    damaged[entry.filename] = str(error) or type(error).__name__
+                    path.unlink(missing_ok=True)
     except FileNotFoundError:
         raise UserError(f"{archive} does not exist", "check the path") from None
     except IsADirectoryError:
         raise UserError(f"{archive} is a folder", "give the zip that `vesselbench bundle` has written") from None
     except (zipfile.BadZipFile, NotImplementedError, EOFError, zipfile.LargeZipFile) as error:
         raise UserError(f"{archive} is not a whole zip file: {error}", BROKEN) from None
-    return sorted(entry.filename for entry in entries)
+    return Unpacked(tuple(sorted(entry.filename for entry in entries if entry.filename not in damaged)), damaged)
 
 
 def _check_names(entries: list[zipfile.ZipInfo], archive: Path, limits: Limits) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vesselbench.compare import compare, with_ladder
 from vesselbench.errors import UserError
-from vesselbench.evidence.bundle import COMPARISON, FORM, MANIFEST
+from vesselbench.evidence.bundle import COMPARISON, FORM, MANIFEST, manifest_sha256
 from vesselbench.evidence.contents import RUNS
 from vesselbench.evidence.differing import Difference
 from vesselbench.evidence.history import hold_history, without_history
 from vesselbench.evidence.recompute import QUANTISED, Recomputed, read_references, recompute_rows, summaries
 from vesselbench.evidence.rungs import Rungs
-from vesselbench.evidence.unpack import unpack
+from vesselbench.evidence.unpack import Unpacked, unpack
 from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
 from vesselbench.report.record import comparison_record
@@ -26,6 +26,8 @@ from vesselbench.watch import Watch
 
 NO_LADDER = "the ladder: the bundle was made of runs, not of a comparison's folder, and holds none"
 NO_IMAGES = "the fingerprint of the split covers the images, which are not in the bundle"
+MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What reading a file raises that somebody has rewritten: its place or kind is wrong, and the bundle does not hold."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,12 @@ class Verification:
     left_out: dict[str, int]
     rough: int
     """Of the numbers, those of 16-bit probabilities, to within 1e-3."""
+    stopped: str = ""
+    """Why not everything could be computed again; empty when it was."""
 
     @property
     def holds(self) -> bool:
-        return not self.differences
+        return not self.differences and not self.stopped
 
     def lines(self) -> list[str]:
         """What to print."""
@@ -57,53 +61,98 @@ class Verification:
         for reason, count in self.left_out.items():
             said.append(f"not recomputed: {count:,} ({reason})")
         said += [f"DIFFERS: {difference}" for difference in self.differences]
+        said += [f"STOPPED: {self.stopped}"] if self.stopped else []
         said.append(f"stated verdict: {self.verdict}")
-        said.append("holds" if self.holds else f"does not hold: {len(self.differences)} differences")
+        many = f"{len(self.differences)} difference{'' if len(self.differences) == 1 else 's'}"
+        unfinished = ", and not everything could be computed again" if self.stopped else ""
+        said.append("holds" if self.holds else f"does not hold: {many}{unfinished}")
         return said
 
 
 def verify(bundle: Path, catalogue: Catalogue, watch: Watch) -> Verification:
-    """Recompute every number of a bundle and name each that differs.
+    """Recompute every number of a bundle and name each that differs, and what cannot be computed any more.
 
-    Raises UserError for what is no bundle, is unsafe to unpack, or lacks what the recomputation needs.
+    Raises UserError for what is no bundle, is one of another version, or is unsafe to unpack.
     """
     with tempfile.TemporaryDirectory(prefix="vesselbench-verify-") as place:
         folder = Path(place)
-        paths = unpack(bundle, folder)
-        if MANIFEST not in paths:
+        opened = Opened(folder, unpack(bundle, folder))
+        if MANIFEST not in (*opened.unpacked.paths, *opened.unpacked.damaged):
             raise UserError(
                 f"{bundle} is no bundle: it holds no {MANIFEST}", "vesselbench bundle RUNS... --to FILE.zip"
             )
-        manifest = read_json(folder / MANIFEST)
-        if not isinstance(manifest, dict) or manifest.get("form") != FORM:
+        try:
+            opened.manifest = _read_manifest(opened)
+            if opened.manifest.get("form") == FORM:
+                _hold_files(opened)
+                _recompute(opened, catalogue, watch)
+        except UserError as error:
+            return opened.outcome(error.message.replace(f"{folder}/", ""))
+        except MALFORMED as error:
+            return opened.outcome(f"a file has not the form in which this version writes it: {error!r}")
+        if opened.manifest.get("form") != FORM:
             raise UserError(f"{bundle} has another layout than this version reads", "use the version that wrote it")
-        done = Recomputed()
-        _hold_files(folder, paths, manifest, done)
-        return _recompute(folder, manifest, paths, catalogue, watch, done)
+        return opened.outcome()
 
 
-def _hold_files(folder: Path, paths: list[str], manifest: dict[str, Any], done: Recomputed) -> None:
-    """Every file is listed, every listed one is there, and each has its hash."""
-    listed = dict(manifest.get("files") or {})
-    found = {name: file_sha256(folder / name) for name in paths if name != MANIFEST}
+@dataclass
+class Opened:
+    """A bundle that is being checked: where it was unpacked, and what has come of it so far."""
+
+    folder: Path
+    unpacked: Unpacked
+    manifest: dict[str, Any] = field(default_factory=dict)
+    record: Any = None
+    done: Recomputed = field(default_factory=Recomputed)
+    images: list[str] = field(default_factory=list)
+    runs: list[ScoredRun] = field(default_factory=list)
+
+    def outcome(self, stopped: str = "") -> Verification:
+        """What has come of it; `stopped`: why it did not go on."""
+        return Verification(
+            verdict=str(self.record.get("verdict")) if isinstance(self.record, dict) else "none could be read",
+            files=len(self.unpacked.paths) + len(self.unpacked.damaged),
+            images=len(self.images),
+            runs=len(self.runs),
+            numbers=self.done.comparing.numbers,
+            differences=tuple(str(difference) for difference in self.done.differences),
+            left_out=dict(self.done.left_out),
+            rough=self.done.rough,
+            stopped=stopped,
+        )
+
+
+def _read_manifest(opened: Opened) -> dict[str, Any]:
+    if MANIFEST in opened.unpacked.damaged:
+        raise UserError(f"{MANIFEST} is damaged in the zip file: {opened.unpacked.damaged[MANIFEST]}")
+    manifest = read_json(opened.folder / MANIFEST)
+    if not isinstance(manifest, dict):
+        raise UserError(f"{MANIFEST} is no mapping")
+    return manifest
+
+
+def _hold_files(opened: Opened) -> None:
+    """Every file is listed, every listed one is there, and each has its hash; so has the list."""
+    listed, done = dict(opened.manifest.get("files") or {}), opened.done
+    done.hold(opened.manifest.get("sha256"), manifest_sha256(opened.manifest), f"SHA-256 of {MANIFEST}")
+    found = {name: file_sha256(opened.folder / name) for name in opened.unpacked.paths if name != MANIFEST}
+    found |= {name: f"damaged in the zip file: {why}" for name, why in opened.unpacked.damaged.items()}
     for name in sorted({*listed, *found}):
         if listed.get(name) != found.get(name):
             stated, now = listed.get(name, "not listed"), found.get(name, "no such file")
             done.differences.append(Difference(f"SHA-256 of {name}", stated, now))
 
 
-def _recompute(
-    folder: Path, manifest: dict[str, Any], paths: list[str], catalogue: Catalogue, watch: Watch, done: Recomputed
-) -> Verification:
+def _recompute(opened: Opened, catalogue: Catalogue, watch: Watch) -> None:
+    folder, manifest, done, paths = opened.folder, opened.manifest, opened.done, opened.unpacked.paths
+    record = opened.record = read_json(folder / COMPARISON)
     set_name = check_set_name(str(manifest.get("set_name")))
     names = [f"{RUNS}/{name}" for name in manifest.get("runs") or ()]
     if not names or any(f"{name}/run.json" not in paths for name in names):
         raise UserError(f"the bundle holds not all the runs that it names: {names}", "ask for the bundle again")
-    runs = [read_scored(RunDir.open(folder / name), set_name) for name in names]
-    record = read_json(folder / COMPARISON)
+    runs = opened.runs = [read_scored(RunDir.open(folder / name), set_name) for name in names]
     rungs = _rungs(record, runs[0], catalogue, bool(manifest.get("pseudonymised")))
-    images = []
-    total = len(runs[0].scores.rows)
+    images, total = opened.images, len(runs[0].scores.rows)
     for example in read_references(folder):
         images.append(example.sample.id)
         recompute_rows(folder, runs, example, catalogue, done)
@@ -125,18 +174,9 @@ def _recompute(
         again = with_ladder(again, rungs.stated)
     found = without_history(json.loads(json.dumps(comparison_record(again))))
     done.hold(without_history(record), found, COMPARISON)
-    hold_history(record.get("scorings"), runs, done)
+    if set_name == "test":
+        hold_history(record.get("scorings"), runs, done)
     done.left_out[NO_IMAGES] += 1
-    return Verification(
-        verdict=str(record.get("verdict")),
-        files=len(paths),
-        images=len(images),
-        runs=len(runs),
-        numbers=done.comparing.numbers,
-        differences=tuple(str(difference) for difference in done.differences),
-        left_out=dict(done.left_out),
-        rough=done.rough,
-    )
 
 
 def _rungs(record: dict[str, Any], run: ScoredRun, catalogue: Catalogue, withheld: bool) -> Rungs | None:

@@ -17,6 +17,7 @@ from vesselbench.evidence.bundle import Wish, write_bundle
 from vesselbench.plugins import Catalogue, load_catalogue
 from vesselbench.recipes import dump_recipe
 from vesselbench.rundir import RunDir, write_text
+from vesselbench.runs import enter_scoring
 from vesselbench.types import Example, Prediction
 from vesselbench.watch import Silent
 
@@ -51,8 +52,8 @@ def dataset(tmp_path_factory, catalogue) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def scored(dataset, catalogue, tmp_path_factory) -> Callable[[str, int], RunDir]:
-    """A run that predicts the reference moved by `shift` pixels, unsure of it."""
+def scored(dataset, catalogue, ledgers, tmp_path_factory) -> Callable[[str, int], RunDir]:
+    """A run that predicts the reference moved by `shift` pixels, unsure of it; entered into the ledger."""
 
     def make(recipe: str, shift: int) -> RunDir:
         run = RunDir.new(tmp_path_factory.getbasetemp() / "runs", recipe)
@@ -82,6 +83,7 @@ def scored(dataset, catalogue, tmp_path_factory) -> Callable[[str, int], RunDir]
 
         fingerprint = dataset.split.fingerprint
         words = {"set_name": "test", "fingerprint": fingerprint, "weights_sha256": weights, "run": run}
+        enter_scoring(run, config, dataset.test_set, weights, Silent())
         evaluate(predict, samples, config.evaluation, catalogue, **words)
         return run
 

@@ -23,7 +23,7 @@ def archive(path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes], **options
 
 def test_files_come_out_as_they_went_in(tmp_path):
     made = archive(tmp_path / "a.zip", ("x/y.txt", b"1"), ("z", b"22"), ("empty/", b""))
-    assert unpack(made, tmp_path / "out") == ["x/y.txt", "z"]
+    assert unpack(made, tmp_path / "out").paths == ("x/y.txt", "z")
     assert (tmp_path / "out" / "x" / "y.txt").read_bytes() == b"1"
 
 
@@ -76,4 +76,20 @@ def test_a_damaged_zip_is_refused_or_read_never_an_exception(tmp_path_factory, d
         written = unpack(made, folder / "out")
     except UserError:
         return
-    assert all((folder / "out" / name).resolve().is_relative_to((folder / "out").resolve()) for name in written)
+    assert not {*written.paths} & {*written.damaged}
+    assert all((folder / "out" / name).resolve().is_relative_to((folder / "out").resolve()) for name in written.paths)
+    assert all((folder / "out" / name).is_file() for name in written.paths)
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_byte_changed_within_a_file_is_named_and_the_file_is_not_written(tmp_path, packed):
+    made = archive(tmp_path / "a.zip", ("good", b"1" * 200), ("bad", bytes(range(200))), compression=packed)
+    with zipfile.ZipFile(made) as opened:
+        entry = opened.getinfo("bad")
+    content = bytearray(made.read_bytes())
+    content[entry.header_offset + 30 + len("bad") + entry.compress_size // 2] ^= 0x10
+    made.write_bytes(bytes(content))
+    found = unpack(made, tmp_path / "out")
+    assert found.paths == ("good",)
+    assert list(found.damaged) == ["bad"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good"]

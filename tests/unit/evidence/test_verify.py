@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.unit.evidence.tampering import change_json, flip_pixel, named, tampered
 from vesselbench import UserError
 from vesselbench.cli import app
 from vesselbench.compare import compare, with_ladder
@@ -26,49 +25,6 @@ from vesselbench.evidence.verify import NO_LADDER, Verification, verify
 from vesselbench.report.record import write_comparison
 from vesselbench.scored import read_scored
 from vesselbench.watch import Silent
-
-Change = Callable[[dict[str, bytes]], None]
-
-
-def tampered(bundle: Path, to: Path, change: Change, rehash: bool) -> Path:
-    with zipfile.ZipFile(bundle) as opened:
-        held = {name: opened.read(name) for name in opened.namelist()}
-    change(held)
-    if rehash:
-        manifest = json.loads(held["bundle.json"])
-        manifest["files"] = {n: hashlib.sha256(b).hexdigest() for n, b in held.items() if n != "bundle.json"}
-        held["bundle.json"] = json.dumps(manifest).encode()
-    with zipfile.ZipFile(to, "w") as written:
-        for name, content in held.items():
-            written.writestr(name, content)
-    return to
-
-
-def named(held: dict[str, bytes], start: str, end: str) -> str:
-    return next(name for name in sorted(held) if name.startswith(start) and name.endswith(end))
-
-
-def flip_pixel(start: str, part: str) -> Change:
-    def change(held: dict[str, bytes]) -> None:
-        name = next(name for name in sorted(held) if name.startswith(start) and part in name)
-        pixels = np.asarray(Image.open(io.BytesIO(held[name]))).copy()
-        pixels[20, 30] = ~pixels[20, 30]
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        held[name] = buffer.getvalue()
-
-    return change
-
-
-def change_json(start: str, end: str, edit: Callable[[dict], None]) -> Change:
-    def change(held: dict[str, bytes]) -> None:
-        name = named(held, start, end)
-        lines = held[name].decode().splitlines() if end.endswith("jsonl") else [held[name].decode()]
-        first = json.loads(lines[0])
-        edit(first)
-        held[name] = "\n".join([json.dumps(first), *lines[1:]]).encode()
-
-    return change
 
 
 def raise_dice(row: dict) -> None:
@@ -87,6 +43,20 @@ def change_weights(value: dict) -> None:
     value["weights_sha256"] = value["weights_sha256"][:-1] + "0"
 
 
+def move_a_patient(split: dict) -> None:
+    split["sets"]["val"] = [*split["sets"]["val"], split["sets"]["train"].pop()]
+
+
+def drop_a_test_image(split: dict) -> None:
+    split["sets"]["test"] = split["sets"]["test"][1:]
+
+
+def raise_metric_threshold(held: dict[str, bytes]) -> None:
+    name = named(held, "runs/", "config.yaml")
+    assert b"cldice" in held[name]
+    held[name] = held[name].replace(b"tolerance: 2.0", b"tolerance: 3.0").replace(b"- cldice", b"- nsd")
+
+
 CASES = {
     "a predicted pixel": (flip_pixel("runs/", "predictions/"), "mask_sha256"),
     "a reference pixel": (flip_pixel("reference/masks", ""), "scores of"),
@@ -97,6 +67,16 @@ CASES = {
     "a sentence": (change_json("comparison.json", "", lambda r: r.update(verdict="All is well.")), ".verdict: stated"),
     "a hash of weights": (change_json("runs/", "run.json", change_weights), "weights_sha256 of run.json"),
     "a second observer": (flip_pixel("reference/observer2", ""), "second observer"),
+    "a split": (change_json("runs/", "split.json", move_a_patient), "their train sets differ"),
+    "a test set": (change_json("runs/", "split.json", drop_a_test_image), "do not cover its test set"),
+    "a recipe's metrics": (raise_metric_threshold, "nsd"),
+    "a spacing": (change_json("reference/", "samples.jsonl", lambda s: s.update(target="x")), "group and target"),
+    "a margin": (change_json("bundle.json", "", lambda manifest: manifest.update(margin=0.5)), "json.margin: stated"),
+    "a time of the ledger": (
+        change_json("comparison.json", "", lambda r: r["scorings"]["entries"][0].update(time="2020")),
+        "ledger, entry 1, sha256",
+    ),
+    "a whole ledger": (change_json("comparison.json", "", lambda r: r.update(scorings=None)), "ledger: stated"),
 }
 
 
@@ -109,8 +89,70 @@ def test_one_change_is_named_even_when_the_hashes_were_made_anew(bundle, catalog
     change, name = CASES[what]
     found = check(tampered(bundle, tmp_path / "b.zip", change, rehash=True), catalogue)
     assert not found.holds
-    assert any(name in line for line in found.differences), found.differences
+    assert any(name in line for line in (*found.differences, found.stopped)), (found.differences, found.stopped)
     assert not any("SHA-256 of" in line for line in found.differences)
+
+
+KINDS = {
+    "the list of files": ("bundle.json", ""),
+    "the comparison": ("comparison.json", ""),
+    "a recipe": ("runs/", "config.yaml"),
+    "a run": ("runs/", "run.json"),
+    "a split": ("runs/", "split.json"),
+    "scores": ("runs/", "scores.jsonl"),
+    "a second observer's scores": ("runs/", "observer2.jsonl"),
+    "a summary": ("runs/", "summary.json"),
+    "a predicted mask": ("runs/", ".png"),
+    "samples": ("reference/", "samples.jsonl"),
+    "a reference": ("reference/masks", ".png"),
+    "a field of view": ("reference/fov", ".png"),
+    "a second observer's mask": ("reference/observer2", ".png"),
+}
+
+
+def test_every_kind_of_file_of_a_bundle_is_among_those_that_are_changed(bundle):
+    with zipfile.ZipFile(bundle) as opened:
+        for path in opened.namelist():
+            assert any(path.startswith(start) and path.endswith(end) for start, end in KINDS.values()), path
+
+
+@pytest.mark.parametrize("what", KINDS)
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_flipped_bit_of_any_file_ends_with_1_and_its_name(bundle, tmp_path, what, place):
+    def flip(held: dict[str, bytes]) -> None:
+        name = named(held, *KINDS[what])
+        content = bytearray(held[name])
+        content[int(place * len(content))] ^= 0x04
+        held[name] = bytes(content)
+
+    with zipfile.ZipFile(bundle) as opened:
+        name = named(dict.fromkeys(opened.namelist(), b""), *KINDS[what])
+    done = CliRunner().invoke(app, ["verify", str(tampered(bundle, tmp_path / "b.zip", flip, rehash=False))])
+    assert done.exit_code == 1, done.output
+    assert name in done.stdout
+    assert "does not hold" in done.stdout
+
+
+@pytest.mark.parametrize("what", [what for what in KINDS if what != "the list of files"])
+def test_a_deleted_file_ends_with_1_and_its_name(bundle, tmp_path, what):
+    with zipfile.ZipFile(bundle) as opened:
+        name = named(dict.fromkeys(opened.namelist(), b""), *KINDS[what])
+    bad = tampered(bundle, tmp_path / "b.zip", lambda held: held.pop(name), rehash=False)
+    done = CliRunner().invoke(app, ["verify", str(bad)])
+    assert done.exit_code == 1, done.output
+    assert f"DIFFERS: SHA-256 of {name}: stated" in done.stdout
+
+
+def test_a_byte_changed_in_the_zip_itself_ends_with_1_and_the_name_of_the_file(bundle, tmp_path):
+    content = bytearray(bundle.read_bytes())
+    with zipfile.ZipFile(bundle) as opened:
+        entry = opened.getinfo("comparison.json")
+    content[entry.header_offset + 200 + entry.compress_size // 2] ^= 0x04
+    (tmp_path / "b.zip").write_bytes(bytes(content))
+    done = CliRunner().invoke(app, ["verify", str(tmp_path / "b.zip")])
+    assert done.exit_code == 1, done.output
+    assert "SHA-256 of comparison.json" in done.stdout
+    assert "damaged in the zip file" in done.stdout
 
 
 def test_one_changed_hash_in_the_list_is_named(bundle, catalogue, tmp_path):
@@ -120,7 +162,8 @@ def test_one_changed_hash_in_the_list_is_named(bundle, catalogue, tmp_path):
         held["bundle.json"] = json.dumps(manifest).encode()
 
     found = check(tampered(bundle, tmp_path / "b.zip", change, rehash=False), catalogue)
-    assert [line.split(":")[0] for line in found.differences] == ["SHA-256 of comparison.json"]
+    named = [line.split(":")[0] for line in found.differences]
+    assert named == ["SHA-256 of bundle.json", "SHA-256 of comparison.json"]
 
 
 def test_a_missing_and_an_added_file_are_named(bundle, catalogue, tmp_path):
@@ -144,12 +187,13 @@ def test_what_is_no_bundle_is_a_users_mistake(catalogue, tmp_path, content):
 def test_a_zip_that_is_no_bundle_and_one_of_another_layout_are_refused(bundle, catalogue, tmp_path):
     with pytest.raises(UserError, match=r"no bundle\.json"):
         check(tampered(bundle, tmp_path / "a.zip", lambda held: held.pop("bundle.json"), rehash=False), catalogue)
-    other = change_json("bundle.json", "", lambda manifest: manifest.update(form=2))
+    other = change_json("bundle.json", "", lambda manifest: manifest.update(form=99))
     with pytest.raises(UserError, match="another layout"):
         check(tampered(bundle, tmp_path / "b.zip", other, rehash=False), catalogue)
     outside = change_json("bundle.json", "", lambda manifest: manifest.update(runs=["../../elsewhere"]))
-    with pytest.raises(UserError, match="not all the runs"):
-        check(tampered(bundle, tmp_path / "c.zip", outside, rehash=False), catalogue)
+    found = check(tampered(bundle, tmp_path / "c.zip", outside, rehash=True), catalogue)
+    assert found.stopped.startswith("the bundle holds not all the runs that it names")
+    assert not found.holds
 
 
 def test_the_command_ends_with_1_when_something_differs_and_with_0_when_nothing_does(bundle, tmp_path):
