@@ -161,6 +161,7 @@ class Axes:
         *,
         size: tuple[float, float] = (WIDTH, HEIGHT),
         log_x: bool = False,
+        log_y: bool = False,
         left: float = MARGIN["left"],
         right: float = MARGIN["right"],
         bottom: float = MARGIN["bottom"],
@@ -171,7 +172,7 @@ class Axes:
         drawing = Drawing(*size)
         rows = drawing.key(labels, left)
         x = Scale(*xs, left, size[0] - right, log_x)
-        y = Scale(*ys, size[1] - bottom, MARGIN["top"] + KEY * rows)
+        y = Scale(*ys, size[1] - bottom, MARGIN["top"] + KEY * rows, log_y)
         return cls(drawing, x, y)
 
     def frame(self, name_x: str, name_y: str, show: Callable[[float], str] = number) -> None:

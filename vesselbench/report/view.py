@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vesselbench.comparison import Comparison
-from vesselbench.contender import mean_of
+from vesselbench.contender import Contender, mean_of
 from vesselbench.declared import counted, plural
 from vesselbench.pairing import RESAMPLES
 from vesselbench.report import overlay, score_tables, tables, words
@@ -140,17 +140,20 @@ def colours() -> dict[str, str]:
     return {name: "#{:02x}{:02x}{:02x}".format(*value) for name, value in named}
 
 
-def _heroes(comparison: Comparison, groups: str) -> list[dict[str, str]]:
+def _heroes(comparison: Comparison, groups: str) -> list[dict[str, Any]]:
     """The few numbers of each run that stand above everything else."""
     return [
         {
             "label": run.label,
-            "score": words.or_absent(mean_of(run.values(comparison.primary)), words.score),
-            "basis": f"mean {comparison.primary}, {len(comparison.images)} images of {groups}",
-            "seeds": "" if len(run.seeds) == 1 else f"{len(run.seeds)} seeds · ",
-            "parameters": words.amount(run.costs.parameters_total),
-            "time": words.or_absent(run.costs.train_seconds, words.duration),
+            "value": words.or_absent(mean_of(run.values(comparison.primary)), words.score),
+            "notes": [f"mean {comparison.primary}, {len(comparison.images)} images of {groups}", _price(run)],
             "kind": colour(place),
         }
         for place, run in enumerate(comparison.runs)
     ]
+
+
+def _price(run: Contender) -> str:
+    seeds = "" if len(run.seeds) == 1 else f"{len(run.seeds)} seeds · "
+    time = words.or_absent(run.costs.train_seconds, words.duration)
+    return f"{seeds}{words.amount(run.costs.parameters_total)} parameters · trained in {time}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselbench.report import words
+from vesselbench.report.drawings.drawn import Drawn
 from vesselbench.report.page import templates
 from vesselbench.report.svg import colour, standalone
 from vesselbench.report.tables import Cell, Table, flat
@@ -16,7 +17,7 @@ from vesselbench.report.training.advice import next_steps
 from vesselbench.report.training.dataset import DataState
 from vesselbench.report.training.history import History
 from vesselbench.report.training.judgement import RULES, judge
-from vesselbench.report.training.plots import Plot, training_plots
+from vesselbench.report.training.plots import training_plots
 from vesselbench.rundir import write_text
 
 
@@ -29,14 +30,14 @@ def render_training(history: History, folder: Path, data: DataState, *, pseudony
     plots = training_plots(history)
     view = _view(history, plots, data, pseudonymised)
     environment = templates()
-    for plot in plots:
+    for plot in [plot for section in plots.values() for plot in section]:
         write_text(folder / "plots" / f"{plot.name}.svg", standalone(plot.svg))
     write_text(folder / "report.md", environment.get_template("training/report.md.j2").render(view))
     write_text(folder / "report.html", environment.get_template("training/report.html").render(view))
     return folder / "report.html"
 
 
-def _view(history: History, plots: list[Plot], data: DataState, pseudonymised: bool) -> dict[str, Any]:
+def _view(history: History, plots: dict[str, list[Drawn]], data: DataState, pseudonymised: bool) -> dict[str, Any]:
     """Everything the two templates print."""
     findings = judge(history)
     return {
@@ -46,7 +47,7 @@ def _view(history: History, plots: list[Plot], data: DataState, pseudonymised: b
         "heroes": _heroes(history),
         "findings": findings,
         "rules": RULES,
-        "plots": {plot.name: plot for plot in plots},
+        "plots": plots,
         "run": tables.run_table(history),
         "work": tables.work_table(history),
         "losses": tables.loss_table(history),
@@ -92,7 +93,7 @@ def summary(history: History) -> str:
     return sentence + ends.get(history.status, "")
 
 
-def _heroes(history: History) -> list[dict[str, str]]:
+def _heroes(history: History) -> list[dict[str, Any]]:
     work = history.work
     last = history.rows[-1]
     best = history.record.get("best_score")
@@ -110,7 +111,7 @@ def _heroes(history: History) -> list[dict[str, str]]:
         {
             "label": label,
             "value": value,
-            "note": note,
+            "notes": [note],
             "kind": colour(place),
         }
         for place, (label, value, note) in enumerate(chosen)
