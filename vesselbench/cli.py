@@ -81,16 +81,17 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
     set_name: Annotated[str, typer.Option("--set", help="train, val or test.")] = "test",
     convention: Annotated[list[str] | None, typer.Option(help="Score by it too: docs/metrics.md; repeatable.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Predict anew even what is stored and still holds.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score a finished run on one of its sets."""
+    """Score a finished run on one of its sets; stored predictions of the same weights and data are used again."""
     from vesselbench.rundir import RunDir, check_set_name, read_json
     from vesselbench.runs import score_run
     from vesselbench.tables import convention_tables, summary_table
 
     chosen, opened = check_set_name(set_name), RunDir.open(run)
     with session() as (catalogue, watch):
-        score_run(opened, chosen, catalogue, watch, again=True, conventions=convention or ())
+        score_run(opened, chosen, catalogue, watch, again, convention or ())
     summary = read_json(opened.evaluation(chosen) / "summary.json")
     for part in [summary] if as_json else [summary_table(summary), *convention_tables(summary)]:
         emit(part)

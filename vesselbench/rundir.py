@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,9 @@ from typing import Any
 
 from vesselbench.errors import UserError
 from vesselbench.types import SET_NAMES, ScoreRow, Scores, SetName, Split
+
+UNFINISHED = "unfinished"
+"""Of the files of lines (`part_name`) in which an evaluation notes what is scored."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -184,9 +188,9 @@ class RunDir:
         """The probabilities of one prediction, 16 bits a pixel, where evaluation.store_probabilities asks for them."""
         return self.evaluation(set_name) / "probabilities" / f"{file_name(sample_id)}.png"
 
-    def unfinished_file(self, set_name: SetName) -> Path:
-        """What an evaluation has scored so far; gone when it is complete."""
-        return self.evaluation(set_name) / "unfinished.jsonl"
+    def unfinished_files(self, set_name: SetName) -> list[Path]:
+        """What the processes of an evaluation have scored so far; gone when it is complete."""
+        return parts_of(self.evaluation(set_name), UNFINISHED)
 
     def spool_folder(self, set_name: SetName) -> Path:
         """Predictions of an evaluation that has no threshold yet; gone when it is complete."""
@@ -258,6 +262,16 @@ class RunDir:
         except (TypeError, KeyError) as error:
             hint = f"vesselbench evaluate {self.path} --set {set_name}"
             raise UserError(f"{folder} was damaged after it was written: {error!r}", hint) from None
+
+
+def part_name(name: str, rank: int) -> str:
+    """The file of lines that one process writes of something that several write."""
+    return f"{name}-{rank}.jsonl" if rank else f"{name}.jsonl"
+
+
+def parts_of(folder: Path, name: str) -> list[Path]:
+    """The files in `folder` that are named by `part_name`, sorted."""
+    return sorted(path for path in folder.glob(f"{name}*.jsonl") if re.fullmatch(rf"{name}(-\d+)?\.jsonl", path.name))
 
 
 def fresh_path(root: Path, name: str) -> Path:

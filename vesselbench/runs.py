@@ -84,37 +84,53 @@ def score_run(
     again: bool = False,
     conventions: Sequence[str] = (),
 ) -> None:
-    """Score a finished run on one set, unless the scores of exactly these weights by these metrics are there.
+    """Score a finished run on one set; of what is stored there, what still holds is used again, and that is said.
 
-    `again`: score it in any case. `conventions` are scored beside the recipe's.
+    `again`: predict and score it in any case. `conventions` are scored beside the recipe's.
     UserError when the run is not finished, or its data or base weights have changed.
     """
     record = run.record()
     if record.get("status") != "finished":
         reason = record.get("reason", "it did not end")
         raise UserError(f"{run.path} is {record.get('status')}, not finished: {reason}", "train it again")
-    weights = file_sha256(run.weights())
+    from vesselbench.evaluation.basis import basis_of_run
+    from vesselbench.evaluation.reuse import Reuse, look
+
+    weights, threshold = file_sha256(run.weights()), record["threshold"]
     recipe = open_recipe(run, catalogue)
     config = with_conventions(recipe.evaluation, conventions)
     dataset = open_dataset(run, recipe, catalogue)
-    if not again and _is_scored(run, set_name, weights, recipe, catalogue):
+    samples = dataset.of(set_name)
+    basis = basis_of_run(run, recipe, samples, catalogue, weights, dataset.split.fingerprint)
+    found = Reuse("predicting again: that was asked for")
+    if not again:
+        found = look(run, set_name, basis, threshold, config, metrics_of(config, catalogue))
+    if found.said:
+        watch.line(f"{run.path}: {found.said}")
+    if found.complete:
         return
-    check_base(run, recipe, catalogue)
     if set_name == "test":
         enter_scoring(run, recipe, dataset.test_set, weights, watch)
     from vesselbench.data.cache import open_cache
     from vesselbench.evaluation.evaluate import evaluate
-    from vesselbench.evaluation.predict import load_predictor
+    from vesselbench.evaluation.predict import Predict, load_predictor
+    from vesselbench.evaluation.reuse import Stored
+
+    def load() -> Predict:
+        check_base(run, recipe, catalogue)
+        return load_predictor(run, catalogue)
 
     evaluate(
-        load_predictor(run, catalogue),
-        dataset.of(set_name),
+        load() if found.earlier is None else Stored(run, set_name, found.earlier, threshold, load),
+        samples,
         config,
         catalogue,
         set_name=set_name,
         fingerprint=dataset.split.fingerprint,
-        threshold=record["threshold"],
+        threshold=threshold,
         weights_sha256=weights,
+        basis=basis,
+        earlier=found.earlier,
         run=run,
         progress=partial(watch.progress, f"score {recipe.name} {set_name}"),
         cache=open_cache(recipe.data),
@@ -132,10 +148,10 @@ def with_conventions(config: EvalConfig, names: Sequence[str]) -> EvalConfig:
 def enter_scoring(run: RunDir, recipe: Recipe, test_set: str, weights: str, watch: Watch) -> None:
     """Enter a scoring of the test set into its ledger, before it begins, and note in the run which line it is.
 
-    One that was broken off and is taken up again (entered, but without a summary) does not count twice.
+    One that was broken off and is taken up again (entered, but not complete) does not count twice.
     """
     noted, summary = run.ledger_file("test"), run.evaluation("test") / "summary.json"
-    if noted.is_file() and not summary.is_file():
+    if noted.is_file() and (not summary.is_file() or run.unfinished_files("test")):
         held = read_json(noted)
         if isinstance(held, dict) and (held.get("weights_sha256"), held.get("test_set")) == (weights, test_set):
             return
@@ -148,16 +164,3 @@ def enter_scoring(run: RunDir, recipe: Recipe, test_set: str, weights: str, watc
     write_json(noted, {**facts, "ledger": str(before.path.parent.resolve())})
     others = {one.scoring.weights_sha256 for one in before.entries}
     watch.line(f"scoring {entry.number} of this test set; {len(others)} different weights before ({before.path})")
-
-
-def _is_scored(run: RunDir, set_name: SetName, weights: str, recipe: Recipe, catalogue: Catalogue) -> bool:
-    if not (run.evaluation(set_name) / "summary.json").is_file():
-        return False
-    scores = run.scores(set_name)
-    versions = {metric.name: metric.version for metric in metrics_of(recipe.evaluation, catalogue)}
-    options = read_json(run.evaluation(set_name) / "summary.json").get("options")
-    return (
-        scores.weights_sha256 == weights
-        and dict(scores.metric_versions) == versions
-        and options == recipe.evaluation.options.model_dump(mode="json")
-    )

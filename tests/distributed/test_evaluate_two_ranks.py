@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,20 +15,28 @@ pytestmark = pytest.mark.timeout(120)
 WORKER = Path(__file__).with_name("evaluate_worker.py")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where two ranks have evaluated, with batches of 1 (run1) and of 2 (run2)."""
-    folder = tmp_path_factory.mktemp("two-ranks")
+def on_ranks(folder, *words, world=2):
+    """The return codes and error texts of the ranks of the worker."""
     ranks = [
-        subprocess.Popen([sys.executable, str(WORKER), str(folder), str(rank), "2"], stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
+        subprocess.Popen(
+            [sys.executable, str(WORKER), str(folder), str(rank), str(world), *words], stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(world)
     ]
     try:
         errors = [process.communicate(timeout=90)[1] for process in ranks]
     finally:
         for process in ranks:
             process.kill()
-    assert [process.returncode for process in ranks] == [0, 0], "\n".join(errors)
+    return [process.returncode for process in ranks], "\n".join(errors)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where two ranks have evaluated, with batches of 1 (run1) and of 2 (run2)."""
+    folder = tmp_path_factory.mktemp("two-ranks")
+    codes, errors = on_ranks(folder)
+    assert codes == [0, 0], errors
     return folder
 
 
@@ -87,3 +96,49 @@ def test_each_rank_writes_its_own_masks_and_only_the_first_writes_scores(folder)
     stored = [{path.name for path in (folder / f"own{rank}").rglob("*") if path.is_file()} for rank in range(2)]
     assert stored[0] == {"scores.jsonl", "summary.json", "observer2.jsonl", "eye0.png", "eye2.png", "eye4.png"}
     assert stored[1] == {"eye1.png", "eye3.png"}
+
+
+def noted(run: RunDir) -> set[str]:
+    """The ids of the images that a stopped evaluation has noted as done, by any of its ranks."""
+    files = [*run.unfinished_files("val"), *run.spool_folder("val").glob("index*.jsonl")]
+    lines = [line for path in files for line in read_jsonl(path)[1:]]
+    return {line["row"]["id"] if "row" in line else line["id"] for line in lines}
+
+
+def whole(worker, folder, case):
+    """The scores of an evaluation on one process that was not stopped."""
+    samples = worker["write_samples"](folder / "whole", worker["MANY"])
+    return worker["evaluate_here"](samples, RunDir(folder / f"whole-{case}"), 1, worker["THRESHOLDS"][case])
+
+
+def assert_complete(run: RunDir, found, expected) -> None:
+    assert (found["rows"], found["threshold"]) == (expected["rows"], expected["threshold"])
+    assert run.scores("val").rows
+    assert {path.name for path in run.evaluation("val").iterdir()} == {
+        *("scores.jsonl", "summary.json", "observer2.jsonl", "predictions")
+    }
+    assert found["summary"]["observer2"] == expected["summary"]["observer2"]
+
+
+@pytest.mark.parametrize("case", ["known", "chosen"])
+@pytest.mark.parametrize(("first", "second"), [(2, 2), (2, 1), (1, 2)])
+def test_a_killed_evaluation_is_taken_up_by_any_number_of_ranks(tmp_path, case, first, second):
+    worker, run = runpy.run_path(str(WORKER)), RunDir(tmp_path / case)
+    codes, errors = on_ranks(tmp_path, case, "4", world=first)
+    assert codes[-1] == -signal.SIGKILL, errors
+    assert all(codes), "no rank can go on alone"
+    assert not (run.evaluation("val") / "summary.json").exists()
+    done, everything = noted(run), {f"eye{number}" for number in range(worker["MANY"])}
+    assert {"eye0", "eye1"} <= done < everything, "of every rank, and not all"
+    codes, errors = on_ranks(tmp_path, case, "-1", world=second)
+    assert not any(codes), errors
+    ranks = [json.loads((tmp_path / f"{case}{rank}.json").read_text()) for rank in range(second)]
+    assert {name for found in ranks for name in found["asked"]} == everything - done
+    assert {len(found["calls"]) for found in ranks} == {-(-len(everything - done) // second)}
+    expected = whole(worker, tmp_path, case)
+    for found in ranks:
+        assert (found["rows"], found["threshold"]) == (expected["rows"], expected["threshold"])
+    assert run.scores("val") == RunDir(tmp_path / f"whole-{case}").scores("val")
+    assert ranks[0]["summary"]["observer2"] == expected["summary"]["observer2"]
+    left = {path.name for path in run.evaluation("val").iterdir()}
+    assert left == {"scores.jsonl", "summary.json", "observer2.jsonl", "predictions"}

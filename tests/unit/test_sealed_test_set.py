@@ -12,6 +12,8 @@ from vesselbench.cli import app
 from vesselbench.compare import compare
 from vesselbench.config import DataConfig
 from vesselbench.data.dataset import load_dataset
+from vesselbench.evaluation.metrics import IoU
+from vesselbench.evaluation.predict import Predictor
 from vesselbench.ledger import ledger_file, read_ledger
 from vesselbench.recipes import validate_recipe
 from vesselbench.report import render_comparison
@@ -67,6 +69,48 @@ def test_a_scoring_counts_once_and_again_when_it_is_made_again(run, catalogue, t
     comparison = compare([run])
     assert comparison.scorings.told() == "This test set has been scored 2 times, with one model's weights."
     assert not any("Ledger" in note for note in comparison.notes)
+
+
+def test_what_is_reused_is_no_scoring_and_what_is_scored_anew_is_one(run, catalogue, test_set, monkeypatch):
+    score_run(run, "test", catalogue, Silent(), again=True)
+    before, said = run.scores("test"), Lines()
+    score_run(run, "test", catalogue, said)
+    (line,) = said.lines
+    assert line.startswith(f"{run.path}: reused: {len(before.rows)} predictions and scores of the test set")
+    assert len(read_ledger(test_set).entries) == 1
+    monkeypatch.setattr(IoU, "version", 99)
+    monkeypatch.setattr("vesselbench.evaluation.predict.load_predictor", None)  # no model is needed
+    score_run(run, "test", catalogue, said)
+    assert "scored again: iou is of version 99 now, 2 then" in said.lines[1]
+    assert len(read_ledger(test_set).entries) == 2
+    assert [row.values for row in run.scores("test").rows] == [row.values for row in before.rows]
+    score_run(run, "test", catalogue, said)
+    assert len(read_ledger(test_set).entries) == 2
+
+
+def test_a_repeated_scoring_that_was_broken_off_counts_once(run, catalogue, test_set, monkeypatch):
+    score_run(run, "test", catalogue, Silent(), again=True)
+
+    def broken(self, examples):
+        raise RuntimeError("no power")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "__call__", broken)
+        with pytest.raises(RuntimeError, match="no power"):
+            score_run(run, "test", catalogue, Silent(), again=True)
+    assert len(read_ledger(test_set).entries) == 2
+    score_run(run, "test", catalogue, Silent(), again=True)
+    assert len(read_ledger(test_set).entries) == 2
+
+
+def test_the_command_reuses_and_again_predicts_anew(run, test_set):
+    words = ["evaluate", str(run.path)]
+    first, second = (CliRunner().invoke(app, [*words, *more]) for more in (["--again"], []))
+    assert first.exit_code == second.exit_code == 0
+    assert "predicting again: that was asked for" in first.stderr
+    assert "reused: " in second.stderr
+    assert first.stdout == second.stdout
+    assert len(read_ledger(test_set).entries) == 1
 
 
 def test_a_changed_ledger_is_told_by_the_scoring_and_by_the_comparison(run, catalogue, test_set):

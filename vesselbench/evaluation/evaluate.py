@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from vesselbench.config import EvalConfig
 from vesselbench.data.cache import MaskCache
-from vesselbench.distributed import gather_rows, rank, world
+from vesselbench.distributed import gather_rows, on_first, rank, world
 from vesselbench.errors import UserError
 from vesselbench.evaluation.conventions import Tables, convention_summary
 from vesselbench.evaluation.deal import Dealt, deal, in_order
 from vesselbench.evaluation.journal import Journal, Scored
 from vesselbench.evaluation.predict import Predict
+from vesselbench.evaluation.reuse import Earlier
 from vesselbench.evaluation.score import metrics_of
 from vesselbench.evaluation.scoring import Predicted, Progress, Scoring, choose_on, from_spool, predict_share
 from vesselbench.evaluation.spool import Spool
 from vesselbench.evaluation.summary import metric_summaries, summarise
 from vesselbench.plugins import Catalogue
-from vesselbench.rundir import RunDir, write_jsonl
+from vesselbench.rundir import RunDir, check_set_name, write_jsonl
 from vesselbench.types import Sample, ScoreRow, Scores, SetName
 
-log = logging.getLogger(__name__)
 SMOKE_THRESHOLD = 0.5
 KEPT_UNDER = ("options", "primary", "batch_size", "store_probabilities", "conventions")
 """Settings under which unfinished work is kept: with others it is begun anew."""
@@ -53,6 +53,8 @@ def evaluate(
     fingerprint: str,
     threshold: float | None = None,
     weights_sha256: str = "",
+    basis: Mapping[str, str] | None = None,
+    earlier: Earlier | None = None,
     limit: int | None = None,
     run: RunDir | None = None,
     progress: Progress | None = None,
@@ -65,8 +67,10 @@ def evaluate(
     without it, and with ``config.threshold: validation``, it is chosen here on all images, which only the set "val"
     may do. `limit` keeps the first so many samples, for a smoke test: no threshold is chosen then, `SMOKE_THRESHOLD`
     counts. With `run`, prediction masks, the second observer's scores, scores.jsonl and summary.json are written there;
-    that needs `weights_sha256`. Such an evaluation on one process, when it was stopped, goes on where it was: what is
-    stored of the same weights, data, threshold, metrics and options is not predicted again.
+    that needs `weights_sha256` and a folder that all ranks see. Such an evaluation, when it was stopped, goes on where
+    it was, on as many processes as before or another number: what is stored of the same weights, data, threshold,
+    metrics and options is not predicted again. `basis` (`basis.basis_of`) says what else that depends on; summary.json
+    keeps it. `earlier`: what `reuse.look` has found in the run; `predict` is a `reuse.Stored` of it then.
 
     `cache`: where decoded masks are taken from.
     Raises UserError for an empty set, doubled ids, a missing or contradicting threshold, and all that `load_example`
@@ -78,21 +82,25 @@ def evaluate(
     wanted = _chosen(samples, set_name, limit)
     if run is not None and (limit is not None or not weights_sha256):
         raise ValueError("what is stored in a run must cover the whole set (no limit) and name its weights_sha256")
-    scoring = Scoring(metrics_of(config, catalogue), config, set_name, run)
+    scoring = Scoring(metrics_of(config, catalogue), config, set_name, run, earlier)
     versions = {metric.name: metric.version for metric in scoring.metrics}
     key = {
         "weights_sha256": weights_sha256,
         "fingerprint": fingerprint,
+        "predicted_from": dict(basis or {}),
         "metric_versions": versions,
         **config.model_dump(mode="json", include=set(KEPT_UNDER)),
     }
     work = partial(predict_share, predict, batch_size=config.batch_size, progress=progress, cache=cache)
-    known, scored = _score_share(scoring, deal(wanted, rank(), world()), known, work, key, cache)
+    known, scored = _score_share(scoring, wanted, known, work, key, cache)
     ordered = in_order(gather_rows([one.row for one in scored]), [sample.id for sample in wanted])
     scores = Scores(ordered, set_name, known, fingerprint, versions, weights_sha256)
     slowest, device = max(gather_rows([sum(one.seconds for one in scored)])), _device_of(predict)
     summary = summarise(scores, scoring.metrics, config, threshold_from=source, seconds=slowest, device=device)
     tables = {name: one for part in gather_rows([_tables_by_id(scored)]) for name, one in part.items()}
+    summary["predicted_from"] = dict(basis or {})
+    if earlier is not None:
+        summary["reused"] = {"predictions": len(earlier.rows), "values": sorted(earlier.carried)}
     if config.conventions:
         summary["conventions"] = convention_summary(config.conventions, ordered, [tables[row.id] for row in ordered])
     _finish(scores, summary, scoring, [one.observer2 for one in scored if one.observer2 is not None])
@@ -101,7 +109,7 @@ def evaluate(
 
 def _score_share(
     scoring: Scoring,
-    share: Sequence[Dealt],
+    wanted: Sequence[Sample],
     known: float | None,
     work: Callable[[Sequence[Dealt]], Iterator[Predicted]],
     key: dict[str, Any],
@@ -109,44 +117,54 @@ def _score_share(
 ) -> tuple[float, list[Scored]]:
     """This rank's images scored, and the threshold, which is chosen first where it is not known.
 
-    With a run, on one process, what an evaluation of the same `key` has left behind is taken over.
+    With a run, what an evaluation of the same `key` has left behind is taken over, and the rest dealt out: rank 0 gives
+    the rows that are done, all ranks score what is predicted.
     """
-    run = scoring.run if world() == 1 else None
-    if scoring.run is not None and run is None and rank() == 0:
-        log.info("an evaluation on %d processes that is stopped begins anew: only one process goes on", world())
+    run = scoring.run
     if known is None:
         leading = next(metric for metric in scoring.metrics if metric.name == scoring.config.primary)
         with Spool(None if run is None else run.spool_folder(scoring.set_name), key) as spool:
-            known = choose_on(work(_rest(share, spool.kept)), leading, scoring.config, spool)
-            return known, scoring.score_all(from_spool(spool, share, cache), known, None)
+            share = _share([sample for sample in wanted if sample.id not in spool.before])
+            known = choose_on(work(share), leading, scoring.config, spool)
+            mine = [*share, *_share([sample for sample in wanted if sample.id in spool.before])]
+            return known, scoring.score_all(from_spool(spool, mine, cache), known, None)
     journal = None if run is None else Journal(run, scoring.set_name, {**key, "threshold": known})
     before = {} if journal is None else journal.done
-    return known, [*before.values(), *scoring.score_all(work(_rest(share, before)), known, journal)]
+    share = _share([sample for sample in wanted if sample.id not in before])
+    scored = scoring.score_all(work(share), known, journal)
+    return known, [*(before.values() if rank() == 0 else ()), *scored]
+
+
+def _share(samples: Sequence[Sample]) -> list[Dealt]:
+    """What of these this rank works on; nothing when there are none."""
+    return deal(samples, rank(), world()) if samples else []
 
 
 def _tables_by_id(scored: Sequence[Scored]) -> dict[str, Tables]:
     return {one.row.id: one.tables for one in scored if one.tables is not None}
 
 
-def _rest(share: Sequence[Dealt], done: Collection[str]) -> Sequence[Dealt]:
-    """What is still to be predicted."""
-    return [dealt for dealt in share if dealt.sample.id not in done] if done else share
-
-
 def _finish(scores: Scores, summary: dict[str, Any], scoring: Scoring, seen: list[ScoreRow]) -> None:
-    """Add the second observer to the summary and, on rank 0, write everything; summary.json comes last."""
+    """Add the second observer to the summary, write everything on rank 0, summary.json last, and clear up."""
     position = {row.id: number for number, row in enumerate(scores.rows)}
     observer = sorted(gather_rows(seen), key=lambda row: position[row.id])
     if observer:
         summary["observer2"] = {"images": len(observer), "metrics": metric_summaries(observer, scoring.metrics)}
     run, set_name = scoring.run, scoring.set_name
-    if run is None or rank() != 0:
+    if run is None:
         return
-    run.observer_file(set_name).unlink(missing_ok=True)  # an earlier evaluation's, perhaps of other images
+    on_first(partial(_write, run, scores, summary, observer))
+    for path in run.unfinished_files(set_name):
+        path.unlink(missing_ok=True)  # another rank may have been first
+    shutil.rmtree(run.spool_folder(set_name), ignore_errors=True)
+
+
+def _write(run: RunDir, scores: Scores, summary: dict[str, Any], observer: Sequence[ScoreRow]) -> None:
+    file = run.observer_file(check_set_name(scores.set_name))
+    file.unlink(missing_ok=True)  # an earlier evaluation's, perhaps of other images
     if observer:
-        write_jsonl(run.observer_file(set_name), (asdict(row) for row in observer))
+        write_jsonl(file, (asdict(row) for row in observer))
     run.write_scores(scores, summary)
-    run.unfinished_file(set_name).unlink(missing_ok=True)
 
 
 def known_threshold(config: EvalConfig, set_name: SetName, given: float | None) -> tuple[float | None, str]:

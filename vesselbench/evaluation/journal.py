@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,11 @@ import numpy as np
 from PIL import Image
 
 from vesselbench.data.masks import mask_sha256
+from vesselbench.distributed import rank
 from vesselbench.evaluation.conventions import Tables
-from vesselbench.rundir import RunDir, append_jsonl, write_jsonl
-from vesselbench.types import ScoreRow, SetName
+from vesselbench.evaluation.notes import Notes
+from vesselbench.rundir import UNFINISHED, RunDir
+from vesselbench.types import BoolMask, ScoreRow, SetName
 
 log = logging.getLogger(__name__)
 
@@ -32,74 +32,40 @@ class Scored:
 
 
 class Journal:
-    """The images that are scored, one a line, below a first line that says of what. Whoever completes the evaluation
-    removes the file.
+    """The images that are scored, noted as they are done. Whoever completes the evaluation removes the notes.
 
     What was scored of other weights, data, thresholds or metrics (an unlike `key`) is forgotten. An image whose stored
-    mask is missing or damaged is named in a warning and not taken over. `done`: what is taken over, by id.
+    mask is missing or damaged is named in a warning and not taken over. `done`: what is taken over, by id, the same on
+    every rank.
     """
 
     def __init__(self, run: RunDir, set_name: SetName, key: Mapping[str, Any]) -> None:
-        self._run, self._set, self._lock = run, set_name, threading.Lock()
-        self._path = run.unfinished_file(set_name)
-        self.done = self._read(key)
-        write_jsonl(self._path, [{"key": key}, *(_line(scored) for scored in self.done.values())])
-        if self.done:
+        self._run, self._set = run, set_name
+        self._notes = Notes(run.evaluation(set_name), UNFINISHED, key, self._parsed)
+        self.done = self._notes.before
+        if self.done and rank() == 0:
             log.info("%d images of the %s set were scored before it was stopped; it goes on", len(self.done), set_name)
 
     def add(self, scored: Scored) -> None:
         """Note an image whose mask is stored; from any thread."""
-        with self._lock:
-            append_jsonl(self._path, _line(scored))
+        self._notes.add(scored)
 
-    def _read(self, key: Mapping[str, Any]) -> dict[str, Scored]:
-        if not self._path.is_file():
-            return {}
-        head, *lines = self._path.read_text(encoding="utf-8", errors="replace").split("\n")
-        if _parsed(head) != {"key": json.loads(json.dumps(key))}:
-            return {}
-        found = {}
-        for line in lines:
-            scored = _scored(_parsed(line))
-            if scored is not None and self._is_stored(scored.row):
-                found[scored.row.id] = scored
-        return found
-
-    def _is_stored(self, row: ScoreRow) -> bool:
-        path = self._run.prediction_file(self._set, row.id)
-        if _stored_sha256(path) == row.mask_sha256:
-            return True
-        log.warning("%s is damaged or missing: that image is predicted again", path)
-        return False
-
-
-def _stored_sha256(path: Path) -> str | None:
-    try:
-        with Image.open(path) as image:
-            return mask_sha256(np.asarray(image).astype(np.bool_))
-    except (OSError, ValueError, SyntaxError):  # PIL's ways to say that a PNG is not whole
-        return None
-
-
-def _line(scored: Scored) -> dict[str, Any]:
-    return asdict(scored)
-
-
-def _parsed(line: str) -> Any:
-    """The line's value; None for the half line that a killed process leaves."""
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
-
-
-def _scored(value: Any) -> Scored | None:
-    if value is None:
-        return None
-    try:
+    def _parsed(self, value: Any) -> tuple[str, Scored] | None:
         human = None if value["observer2"] is None else ScoreRow(**value["observer2"])
         tables = None if value["tables"] is None else Tables(**value["tables"])
-        return Scored(ScoreRow(**value["row"]), human, float(value["seconds"]), tables)
-    except (KeyError, TypeError) as error:
-        log.warning("a line of an unfinished evaluation is damaged (%r): that image is predicted again", error)
+        scored = Scored(ScoreRow(**value["row"]), human, float(value["seconds"]), tables)
+        path = self._run.prediction_file(self._set, scored.row.id)
+        if stored_mask(path, scored.row.mask_sha256) is None:
+            log.warning("%s is damaged or missing: that image is predicted again", path)
+            return None
+        return scored.row.id, scored
+
+
+def stored_mask(path: Path, sha256: str) -> BoolMask | None:
+    """A predicted mask bool [H,W] that was written as PNG; None unless it is whole and the one with that hash."""
+    try:
+        with Image.open(path) as image:
+            mask = np.asarray(image).astype(np.bool_)
+    except (OSError, ValueError, SyntaxError):  # PIL's ways to say that a PNG is not whole
         return None
+    return mask if mask_sha256(mask) == sha256 else None

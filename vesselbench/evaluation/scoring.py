@@ -13,19 +13,19 @@ from PIL import Image
 
 from vesselbench.config import EvalConfig
 from vesselbench.data.cache import MaskCache, load_with
-from vesselbench.distributed import gather_rows
 from vesselbench.evaluation.conventions import tables_of
 from vesselbench.evaluation.deal import Dealt, batches, check_ids
 from vesselbench.evaluation.journal import Journal, Scored
 from vesselbench.evaluation.pair import Reference
 from vesselbench.evaluation.pool import map_in_order
 from vesselbench.evaluation.predict import Predict
+from vesselbench.evaluation.reuse import Earlier, merged
 from vesselbench.evaluation.score import reference_of, score_against
 from vesselbench.evaluation.spool import Spool
 from vesselbench.evaluation.threshold import choose_threshold, values_at_thresholds
 from vesselbench.hookspecs import Metric
 from vesselbench.rundir import RunDir, write_bytes
-from vesselbench.types import BoolMask, Example, Prediction, SetName
+from vesselbench.types import BoolMask, Example, Prediction, ScoreRow, SetName
 
 Progress = Callable[[int, int], None]
 """Called with (images predicted, images to predict) of this rank's share, padding included."""
@@ -42,18 +42,26 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How images are scored and, with a run, stored."""
+    """How images are scored and, with a run, stored. `earlier`: a complete evaluation, of which what holds is kept."""
 
     metrics: Sequence[Metric]
     config: EvalConfig
     set_name: SetName
     run: RunDir | None
+    earlier: Earlier | None = None
 
     def score_all(self, predicted: Iterable[Predicted], threshold: float, journal: Journal | None) -> list[Scored]:
-        """Score as they come, in several threads; in their order. Each is noted in the journal once it is stored."""
+        """Score as they come, in several threads; in their order. Each is noted in the journal once it is stored.
+
+        An error has a note that names the sample.
+        """
 
         def work(one: Predicted) -> Scored:
-            scored = self._score(one, threshold)
+            try:
+                scored = self._score(one, threshold)
+            except Exception as error:
+                error.add_note(f"while sample {one.prediction.id!r} was scored")
+                raise
             if journal is not None:
                 journal.add(scored)
             return scored
@@ -64,17 +72,30 @@ class Scoring:
         """Score one image at the threshold and, for a run, its second observer as if it were a prediction."""
         prediction, example = replace(one.prediction, threshold=threshold), one.example
         reference_of(example)
-        reference = Reference(example, self.config.options)
-        row, human = score_against(reference, prediction, self.metrics), None
-        if self.run is not None:
+        reference, was = Reference(example, self.config.options), self._was(prediction.id)
+        row, human = self._row(reference, prediction, None if was is None else was.row), None
+        if self.run is not None and was is None:
             write_bytes(self.run.prediction_file(self.set_name, prediction.id), _png(prediction.mask()))
             if self.config.store_probabilities:
                 path = self.run.probability_file(self.set_name, prediction.id)
                 write_bytes(path, _png(np.round(prediction.probability * 65535).astype(np.uint16)))
-            if example.observer2 is not None:
-                drawn = Prediction(prediction.id, example.observer2.astype(np.float32), graded=False)
-                human = score_against(reference, drawn, self.metrics)
-        return Scored(row, human, one.seconds, tables_of(prediction, example) if self.config.conventions else None)
+        if self.run is not None and example.observer2 is not None:
+            drawn = Prediction(prediction.id, example.observer2.astype(np.float32), graded=False)
+            human = self._row(reference, drawn, None if was is None else was.observer2)
+        tables = tables_of(prediction, example) if self.config.conventions else None
+        return Scored(row, human, one.seconds if was is None else was.seconds, tables)
+
+    def _was(self, name: str) -> Scored | None:
+        """The image as an earlier evaluation has scored it, where its prediction is taken over."""
+        if self.earlier is None or name not in self.earlier.rows:
+            return None
+        return Scored(self.earlier.rows[name], self.earlier.observer2.get(name), self.earlier.seconds)
+
+    def _row(self, reference: Reference, prediction: Prediction, was: ScoreRow | None) -> ScoreRow:
+        if was is None or self.earlier is None:
+            return score_against(reference, prediction, self.metrics)
+        fresh = [metric for metric in self.metrics if metric.name not in self.earlier.carried]
+        return merged(was, score_against(reference, prediction, fresh), self.earlier.carried, self.metrics)
 
 
 def predict_share(
@@ -109,8 +130,7 @@ def choose_on(predicted: Iterable[Predicted], primary: Metric, config: EvalConfi
 
     for _ in map_in_order(measure, predicted):
         pass
-    everywhere: list[list[float | None]] = gather_rows([kept.values for kept in spool.kept.values()])
-    return choose_threshold(everywhere, primary.better)
+    return choose_threshold(spool.values(), primary.better)
 
 
 def from_spool(spool: Spool, share: Sequence[Dealt], cache: MaskCache | None) -> Iterator[Predicted]:

@@ -19,6 +19,7 @@ from vesselbench.alive import signs_of_life
 from vesselbench.config import Recipe, TrainConfig
 from vesselbench.data.cache import open_cache
 from vesselbench.data.dataset import Dataset
+from vesselbench.evaluation.basis import basis_of_run
 from vesselbench.evaluation.evaluate import Evaluation, evaluate
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.jobs import StoppedError, is_first
@@ -288,15 +289,16 @@ def _tell(watch: Watch, stop: Stop, task: str, done: int, total: int) -> None:
 
 def finish(run: RunDir, recipe: Recipe, catalogue: Catalogue, dataset: Dataset, watch: Watch, stop: Stop) -> Evaluation:
     """Score the best checkpoint on the validation set in plain torch, which fixes the threshold; close the record."""
-    weights = file_sha256(run.weights())
+    weights, samples = file_sha256(run.weights()), dataset.of("val")
     result = evaluate(
         load_predictor(run, catalogue, recipe.train.device),
-        dataset.of("val"),
+        samples,
         recipe.evaluation,
         catalogue,
         set_name="val",
         fingerprint=dataset.split.fingerprint,
         weights_sha256=weights,
+        basis=basis_of_run(run, recipe, samples, catalogue, weights, dataset.split.fingerprint),
         run=run,
         progress=partial(_tell, watch, stop, "score val"),
         cache=open_cache(recipe.data),

@@ -110,7 +110,7 @@ def test_a_damaged_prediction_without_threshold_is_named_and_made_again(catalogu
 def test_half_a_line_of_the_journal_costs_that_image_only(catalogue, write_samples, tmp_path):
     samples, run = write_samples(5), RunDir.new(tmp_path, "grey")
     stopped(FIXED, samples, catalogue, run, after=4)
-    path = run.unfinished_file("val")
+    (path,) = run.unfinished_files("val")
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], '{"row": 7}', *lines[2:]])[:-30])
     again = Failing()
