@@ -84,13 +84,8 @@ def evaluate(
         raise ValueError("what is stored in a run must cover the whole set (no limit) and name its weights_sha256")
     scoring = Scoring(metrics_of(config, catalogue), config, set_name, run, earlier)
     versions = {metric.name: metric.version for metric in scoring.metrics}
-    key = {
-        "weights_sha256": weights_sha256,
-        "fingerprint": fingerprint,
-        "predicted_from": dict(basis or {}),
-        "metric_versions": versions,
-        **config.model_dump(mode="json", include=set(KEPT_UNDER)),
-    }
+    what = {"weights_sha256": weights_sha256, "fingerprint": fingerprint, "predicted_from": dict(basis or {})}
+    key = {**what, "metric_versions": versions, **config.model_dump(mode="json", include=set(KEPT_UNDER))}
     work = partial(predict_share, predict, batch_size=config.batch_size, progress=progress, cache=cache)
     known, scored = _score_share(scoring, wanted, known, work, key, cache)
     ordered = in_order(gather_rows([one.row for one in scored]), [sample.id for sample in wanted])
@@ -98,9 +93,9 @@ def evaluate(
     slowest, device = max(gather_rows([sum(one.seconds for one in scored)])), _device_of(predict)
     summary = summarise(scores, scoring.metrics, config, threshold_from=source, seconds=slowest, device=device)
     tables = {name: one for part in gather_rows([_tables_by_id(scored)]) for name, one in part.items()}
-    summary["predicted_from"] = dict(basis or {})
+    summary["predicted_from"] = what["predicted_from"]
     if earlier is not None:
-        summary["reused"] = {"predictions": len(earlier.rows), "values": sorted(earlier.carried)}
+        summary["reused"] = earlier.stated()
     if config.conventions:
         summary["conventions"] = convention_summary(config.conventions, ordered, [tables[row.id] for row in ordered])
     _finish(scores, summary, scoring, [one.observer2 for one in scored if one.observer2 is not None])

@@ -53,6 +53,10 @@ class Earlier:
         """What the prediction of an image took then, on average."""
         return float(self.summary["seconds"]) / len(self.scores.rows)
 
+    def stated(self) -> dict[str, Any]:
+        """What summary.json says of it."""
+        return {"predictions": len(self.rows), "values": sorted(self.carried)}
+
 
 @dataclass(frozen=True)
 class Reuse:

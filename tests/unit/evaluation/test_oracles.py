@@ -68,8 +68,8 @@ PATHOLOGICAL = {
 EVERY_TWO = [(a, b) for a in PATHOLOGICAL for b in PATHOLOGICAL]
 
 
-def values(predicted, reference, names=NAMES, probability=None, options=None):
-    example = Example(Sample("a", Path("a.png"), None), np.zeros((*reference.shape, 3), np.uint8), reference)
+def values(predicted, reference, names=NAMES, probability=None, options=None, fov=None):
+    example = Example(Sample("a", Path("a.png"), None), np.zeros((*reference.shape, 3), np.uint8), reference, fov)
     prediction = Prediction("a", predicted.astype(np.float32) if probability is None else probability)
     chosen = [CATALOGUE.metrics[name] for name in names]
     if options is not None:
@@ -107,6 +107,48 @@ def test_overlaps_and_distances_are_monais_where_no_mask_is_empty(masks):
     assert ours == pytest.approx(theirs, abs=5e-6)  # MONAI's quantile is one of single precision
 
 
+def loop_over_pixels(predicted, reference, fov):
+    """The metrics of counts, by plain Python; None where a formula divides by 0."""
+    tp = fp = fn = tn = 0
+    for drawn, there, seen in zip(predicted.flat, reference.flat, fov.flat, strict=True):
+        if seen:
+            tp, fp, fn, tn = tp + (drawn and there), fp + (drawn and not there), fn + (there and not drawn), tn + 1
+    tn -= tp + fp + fn
+    both_empty = 1.0 if not tp + fp + fn else None  # the policy; one empty mask scores 0 by the formulas, or by it
+    return {
+        "dice": both_empty or 2 * tp / (2 * tp + fp + fn),
+        "iou": both_empty or tp / (tp + fp + fn),
+        "precision": both_empty or (tp / (tp + fp) if tp + fp else 0.0),
+        "sensitivity": both_empty or (tp / (tp + fn) if tp + fn else 0.0),
+        "specificity": tn / (tn + fp) if tn + fp else None,
+        "pixel_accuracy": (tp + tn) / (tp + fp + fn + tn),
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_metrics_of_counts_are_those_of_a_loop_over_the_pixels_in_the_field_of_view(data):
+    shape = data.draw(SHAPES)
+    predicted, reference, fov = (data.draw(arrays.arrays(np.bool_, shape)) for _ in range(3))
+    assume(fov.any())
+    expected = loop_over_pixels(predicted, reference, fov)
+    assert values(predicted, reference, names=list(expected), fov=fov) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_what_lies_outside_the_field_of_view_changes_no_value(data):
+    shape = data.draw(SHAPES)
+    predicted, reference, fov, drawn, there = (data.draw(arrays.arrays(np.bool_, shape)) for _ in range(5))
+    assume(fov.any())
+    probability = np.where(predicted, 0.75, 0.25).astype(np.float32)
+    before = values(predicted, reference, probability=probability, options=MetricOptions(), fov=fov)
+    noisy = np.where(fov, probability, np.where(drawn, 1, 0)).astype(np.float32)
+    after = values(predicted, np.where(fov, reference, there), probability=noisy, options=MetricOptions(), fov=fov)
+    assert before == after
+    assert all(value is None or np.isfinite(value) for value in after.values())
+
+
 @pytest.mark.parametrize(("a", "b"), EVERY_TWO)
 def test_pathological_masks_score_what_brute_force_does(a, b):
     predicted, reference = PATHOLOGICAL[a], PATHOLOGICAL[b]
@@ -127,11 +169,16 @@ def test_pathological_masks_score_what_brute_force_does(a, b):
     assert found["cldice"] == pytest.approx(2 * lines[0] * lines[1] / sum(lines) if any(lines) else 0)
 
 
+def betti(mask):
+    """Components and holes by scikit-image."""
+    components = int(label(mask, connectivity=2).max())
+    return components, components - int(euler_number(mask, connectivity=2))
+
+
 @settings(max_examples=60, deadline=None)
 @given(mask_pairs())
 def test_betti_numbers_are_those_of_scikit_image(masks):
-    components = [int(label(mask, connectivity=2).max()) for mask in masks]
-    holes = [count - int(euler_number(mask, connectivity=2)) for count, mask in zip(components, masks, strict=True)]
+    components, holes = zip(*(betti(mask) for mask in masks), strict=True)
     found = values(*masks, names=["betti0_error", "betti1_error"])
     assert found == {"betti0_error": abs(components[0] - components[1]), "betti1_error": abs(holes[0] - holes[1])}
 
@@ -186,11 +233,13 @@ def test_prediction_and_reference_can_be_exchanged_where_a_metric_is_symmetric(m
     assert ours["precision"] == pytest.approx(theirs["sensitivity"])
 
 
-@settings(max_examples=25, deadline=None)
-@given(mask_pairs(), st.sampled_from([np.fliplr, np.flipud, np.rot90, np.transpose]))
-def test_turning_and_mirroring_both_masks_changes_no_value(masks, turn):
-    before = values(*masks)
-    after = values(*(np.ascontiguousarray(turn(mask)) for mask in masks))
+@settings(max_examples=40, deadline=None)
+@given(mask_pairs(), st.sampled_from([turn for turn in TURNS if turn]), st.data())
+def test_turning_and_mirroring_everything_changes_no_value(masks, turn, data):
+    fov = data.draw(arrays.arrays(np.bool_, masks[0].shape))
+    assume(fov.any())
+    before = values(*masks, options=MetricOptions(), fov=fov)
+    after = values(*(turned(mask, turn) for mask in masks), options=MetricOptions(), fov=turned(fov, turn))
     assert after == {name: None if value is None else pytest.approx(value) for name, value in before.items()}
 
 
@@ -208,6 +257,38 @@ def test_a_translation_by_k_pixels_scores_what_geometry_says(step):
     assert (found["nsd"] > 0.97) == (step <= 2)
     assert (found["cldice"] > 0.9) == (step <= 2)
     assert (found["betti0_error"], found["betti1_error"]) == (0, 0)
+
+
+@pytest.mark.parametrize("step", [(0, 0), (0, 1), (2, 0), (1, 2), (3, 4), (7, 11)])
+def test_a_pixel_that_is_moved_is_as_far_away_as_it_was_moved(step):
+    reference, moved = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+    reference[5, 6] = moved[5 + step[0], 6 + step[1]] = True
+    found = values(moved, reference, names=["hd95", "nsd", "dice"])
+    assert found == {"hd95": np.hypot(*step), "nsd": float(np.hypot(*step) <= 2), "dice": float(step == (0, 0))}
+
+
+@settings(max_examples=30, deadline=None)
+@given(mask_pairs(), st.tuples(st.integers(0, 6), st.integers(0, 6)))
+def test_moving_both_masks_alike_changes_no_value_that_knows_no_place(masks, step):
+    names = [*SYMMETRIC, "precision", "sensitivity", "specificity"]  # the others' lines depend on the first position
+    padding = [((1 + down, 7 - down), (1 + right, 7 - right)) for down, right in ((0, 0), step)]
+    before, after = (values(*(np.pad(mask, pad) for mask in masks), names=names) for pad in padding)
+    assert after == before
+
+
+@settings(max_examples=30, deadline=None)
+@given(mask_pairs(filled=True))
+def test_eroding_any_prediction_never_gains_recall_or_adds_a_false_pixel(masks):
+    predicted, reference = masks
+    names = ["sensitivity", "specificity", "topology_sensitivity", "recall_by_width"]
+    for _ in range(2):
+        eroded = binary_erosion(predicted)
+        before, now = (values(mask, reference, names, options=MetricOptions()) for mask in (predicted, eroded))
+        for name, value in now.items():
+            gains_nothing = name != "specificity"
+            if value is not None:
+                assert value <= before[name] if gains_nothing else value >= before[name], name
+        predicted = eroded
 
 
 def test_eroding_the_prediction_loses_what_it_must_and_never_gains_recall():
@@ -241,9 +322,17 @@ def test_a_large_image_is_measured_whole():
     rows, columns = np.mgrid[:3000, :3000]
     reference = (abs(rows - columns) < 4) | (abs(rows - 1500) < 9) | ((rows - 900) ** 2 + (columns - 700) ** 2 < 90**2)
     predicted = np.roll(reference, 2, axis=0)
-    found = values(predicted, reference, names=[*NAMES[:8], "cldice", "hd95", "nsd", "betti0_error"])
-    both, each = int((predicted & reference).sum()), int(reference.sum())
-    assert found["dice"] == pytest.approx(2 * both / (each + int(predicted.sum())), abs=1e-12)
+    noise = np.random.default_rng(0).random(reference.shape, np.float32) / 4
+    found = values(predicted, reference, probability=predicted / np.float32(2) + noise, options=MetricOptions())
+    both, drawn, there = (int(mask.sum()) for mask in (predicted & reference, predicted, reference))
+    assert found["dice"] == pytest.approx(2 * both / (drawn + there), abs=1e-12)
+    assert found["precision"] == pytest.approx(both / drawn, abs=1e-12)
+    assert found["specificity"] == pytest.approx(1 - (drawn - both) / (reference.size - there), abs=1e-12)
     assert found["hd95"] == pytest.approx(2)
     assert found["nsd"] > 0.999
     assert found["cldice"] > 0.98
+    shares = both / there, (drawn - both) / (reference.size - there)
+    assert found["auc"] == pytest.approx(0.5 + (shares[0] - shares[1]) / 2, abs=1e-3)
+    components, holes = zip(*(betti(mask) for mask in (predicted, reference)), strict=True)
+    assert (found["betti0_error"], found["betti1_error"]) == (abs(np.subtract(*components)), abs(np.subtract(*holes)))
+    assert found["recall@4-6px"] < found["sensitivity"] < found["recall@9px+"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial.distance import cdist
 
 from vesselbench.data.limits.widths import (
     EDGES,
@@ -49,6 +50,26 @@ def test_widths_are_those_of_a_distance_transform_on_half_pixels(mask: np.ndarra
     distances = distance_transform_edt(fine, sampling=step)
     expected = distances.reshape(mask.shape[0], 2, mask.shape[1], 2).max(axis=(1, 3))[mask]
     assert line_widths(mask, mask, step) == pytest.approx(expected)
+
+
+@given(mask=masks.filter(lambda mask: mask.any()), drawn=masks, step=st.sampled_from([(1.0, 1.0), (0.5, 2.0)]))
+def test_zones_and_overlaps_by_width_are_those_of_brute_force(mask, drawn, step) -> None:
+    """Of several equally near pieces of centre line any may be the one."""
+    vessels = measure_vessels(mask, spacing=step)
+    line, places = np.argwhere(vessels.line), np.indices(mask.shape).reshape(2, -1).T
+    apart = cdist(places * np.asarray(step), line * np.asarray(step))
+    bins = np.searchsorted(EDGES, line_widths(mask, vessels.line, step))
+    near = [set(bins[row <= row.min() + 1e-9]) for row in apart]
+    assert all(zone in allowed for zone, allowed in zip(vessels.zones.flat, near, strict=True))
+    for number, found in enumerate(overlaps_by_width(vessels, drawn)):
+        inside = vessels.zones == number
+        if number not in bins:
+            assert found is None
+            continue
+        pairs = list(zip(drawn[inside], mask[inside], strict=True))
+        both = sum(a and b for a, b in pairs)
+        assert found.recall == both / sum(b for _, b in pairs)
+        assert found.precision == (both / sum(a for a, _ in pairs) if any(a for a, _ in pairs) else 0)
 
 
 def test_every_pixel_belongs_to_the_width_of_the_nearest_vessel() -> None:
