@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -21,6 +22,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", 
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 _ORIENTATION = 0x0112
+_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG that can hold an orientation
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError),
     *(OverflowError, NotImplementedError, struct.error, zlib.error),
@@ -92,16 +94,34 @@ def upright_size(image: Image.Image, path: Path) -> Size:
 def orientation_of(image: Image.Image, path: Path) -> int:
     """EXIF orientation of an opened image: 1 is upright, 2 to 8 are turned or mirrored.
 
-    A PNG may carry EXIF data behind its pixels: one without any in its header is decoded to look there. UserError when
-    the file is cut short, or its EXIF data are damaged.
+    A PNG may carry EXIF data behind its pixels: one that has something there, or no end, is decoded. UserError when the
+    file is cut short, or its EXIF data are damaged.
     """
     try:
         with _quiet():
-            orientation = image.getexif().get(_ORIENTATION, 1)
+            known = image.format == "PNG" and not _tells_behind_pixels(path)
+            exif = Image.Image.getexif(image) if known else image.getexif()  # that of a PNG decodes all pixels
+            orientation = exif.get(_ORIENTATION, 1)
     except _BROKEN as error:
         _refuse_damaged_pixels(image, path)
         raise Fault("truncated-image", "", f"{path} has damaged EXIF data: {error}", "save it again as PNG") from None
     return orientation if orientation in range(1, 9) else 1
+
+
+def _tells_behind_pixels(path: Path) -> bool:
+    """Whether a PNG has metadata behind its pixels, or no end; read from the headers of its chunks alone."""
+    with open(path, "rb") as file:
+        file.seek(8)
+        pixels = False
+        while len(header := file.read(8)) == 8:
+            kind = header[4:]
+            if kind == b"IEND":
+                return False
+            if pixels and kind in _METADATA:
+                return True
+            pixels = pixels or kind == b"IDAT"
+            file.seek(int.from_bytes(header[:4], "big") + 4, os.SEEK_CUR)
+    return True
 
 
 def _refuse_damaged_pixels(image: Image.Image, path: Path) -> None:

@@ -13,6 +13,8 @@ SLACK = 2.0
 missed branch."""
 SHORTEST = 10
 """Pixels of centre line from which a missed piece is a branch; on large images 2 % of the longer side."""
+EIGHT = np.ones((3, 3), dtype=int)
+"""Neighbours of a pixel: all eight."""
 Place = tuple[float, float]
 
 
@@ -48,58 +50,58 @@ def find_faults(predicted: BoolMask, reference: BoolMask) -> Faults:
     of false positives that touches at least two 8-connected components of the reference.
     """
     shortest = max(SHORTEST, round(0.02 * max(reference.shape)))
-    missed = [fault for fault in _missed(predicted, reference) if fault.size >= shortest]
+    missed = _missed(predicted, reference, shortest)
     return Faults(tuple(_largest_first(missed)), tuple(_largest_first(_bridges(predicted, reference))), shortest)
 
 
-def _missed(predicted: BoolMask, reference: BoolMask) -> list[Fault]:
-    from scipy.ndimage import distance_transform_edt
+def _missed(predicted: BoolMask, reference: BoolMask, shortest: int) -> list[Fault]:
+    from scipy.ndimage import find_objects, label
     from skimage.morphology import skeletonize
 
-    line = skeletonize(np.ascontiguousarray(reference))
-    if predicted.any():
-        line &= distance_transform_edt(~predicted) > SLACK
-    return _pieces(line)
-
-
-def _bridges(predicted: BoolMask, reference: BoolMask) -> list[Fault]:
-    from scipy.ndimage import find_objects, label
-
-    around = np.ones((3, 3), dtype=int)
-    components, many = label(reference, around)
-    if many < 2:
-        return []
-    pieces, _ = label(predicted & ~reference, around)
-    found = []
-    for number, window in enumerate(find_objects(pieces), 1):
-        rows, columns = (slice(max(0, side.start - 1), side.stop + 1) for side in window)
-        piece = pieces[rows, columns] == number
-        touched = components[rows, columns][_grown(piece)]
-        if len(np.unique(touched[touched > 0])) > 1:
-            middle = np.argwhere(piece).mean(axis=0)
-            place = (float(middle[0] + rows.start), float(middle[1] + columns.start))
-            found.append(Fault(place, int(piece.sum())))
-    return found
-
-
-def _grown(mask: BoolMask) -> BoolMask:
-    from scipy.ndimage import binary_dilation
-
-    grown: BoolMask = binary_dilation(mask, np.ones((3, 3), bool))
-    return grown
-
-
-def _pieces(mask: BoolMask) -> list[Fault]:
-    from scipy.ndimage import find_objects, label
-
-    pieces, _ = label(mask, np.ones((3, 3), dtype=int))
-    found = []
-    for number, window in enumerate(find_objects(pieces), 1):
+    rows, columns = np.nonzero(skeletonize(np.ascontiguousarray(reference)))
+    reach = int(SLACK)
+    around = np.pad(predicted, reach)
+    found_at = np.zeros(len(rows), bool)
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            if down * down + right * right <= SLACK * SLACK:
+                found_at |= around[rows + reach + down, columns + reach + right]
+    line = np.zeros(reference.shape, bool)
+    line[rows[~found_at], columns[~found_at]] = True
+    pieces, _ = label(line, EIGHT)
+    windows, sizes = find_objects(pieces), np.bincount(pieces.ravel())
+    faults = []
+    for number in np.flatnonzero(sizes[1:] >= shortest) + 1:
+        window = windows[number - 1]
         places = np.argwhere(pieces[window] == number)
         middle = places[len(places) // 2]  # a pixel of the piece itself: the mean of a curved one lies beside it
         place = (float(middle[0] + window[0].start), float(middle[1] + window[1].start))
-        found.append(Fault(place, len(places)))
-    return found
+        faults.append(Fault(place, len(places)))
+    return faults
+
+
+def _bridges(predicted: BoolMask, reference: BoolMask) -> list[Fault]:
+    """All pieces at once: on a noisy prediction there are ten thousand, most of one pixel."""
+    from scipy.ndimage import label
+
+    components, many = label(reference, EIGHT)
+    if many < 2:
+        return []
+    pieces, count = label(predicted & ~reference, EIGHT)
+    rows, columns = np.nonzero(pieces)
+    piece, near = pieces[rows, columns].astype(np.int64), np.pad(components, 1)
+    touching = []
+    for down in range(3):
+        for right in range(3):
+            touched = near[rows + down, columns + right]
+            touching.append((piece * (many + 1) + touched)[touched > 0])
+    touched_by = np.bincount(np.unique(np.concatenate(touching)) // (many + 1), minlength=count + 1)
+    sizes = np.bincount(piece, minlength=count + 1)
+    sums = [np.bincount(piece, side, minlength=count + 1) for side in (rows, columns)]
+    return [
+        Fault((float(sums[0][number] / sizes[number]), float(sums[1][number] / sizes[number])), int(sizes[number]))
+        for number in np.flatnonzero(touched_by > 1)
+    ]
 
 
 def _largest_first(faults: list[Fault]) -> list[Fault]:

@@ -38,7 +38,7 @@ from vesselbench.types import BoolMask, Example, MaskFile, Sample, SetName
 
 MOST_MARKS = 12
 """Marks of one kind in one picture, the largest faults first; the caption counts all."""
-MOST_TILES = 130
+MOST_TILES = 120
 """Pictures of a page, about: fewer images are shown when there are many runs, so that it stays small."""
 
 

@@ -142,3 +142,38 @@ def test_a_png_that_is_cut_short_is_called_that_not_damaged_exif(tmp_path: Path,
         with pytest.raises(UserError, match="cut short") as caught:
             read(tmp_path / "i.png")
         assert "EXIF" not in caught.value.message
+
+
+def png_chunks(path: Path) -> list[tuple[bytes, bytes]]:
+    """(kind, whole chunk) of a PNG, in order."""
+    content, at, found = path.read_bytes(), 8, []
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        found.append((content[at + 4 : at + 8], content[at:end]))
+        at = end
+    return found
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_orientation_of_a_png_is_found_before_and_behind_its_pixels(tmp_path: Path, behind: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PIXELS).save(tmp_path / "i.png", exif=exif)
+    chunks = png_chunks(tmp_path / "i.png")
+    if behind:
+        told = next(chunk for chunk in chunks if chunk[0] == b"eXIf")
+        chunks = [*(chunk for chunk in chunks if chunk[0] not in (b"eXIf", b"IEND")), told, chunks[-1]]
+    (tmp_path / "j.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk for _, chunk in chunks))
+    assert image_size(tmp_path / "j.png") == (PIXELS.shape[1], PIXELS.shape[0])
+
+
+def test_the_size_of_a_png_is_read_without_its_pixels(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "i.png")
+    damaged = [
+        chunk[:8] + bytes(len(chunk) - 8) if kind == b"IDAT" else chunk
+        for kind, chunk in png_chunks(tmp_path / "i.png")
+    ]
+    (tmp_path / "j.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(damaged))
+    assert image_size(tmp_path / "j.png") == PIXELS.shape[:2]
+    with pytest.raises(UserError, match="cut short or damaged"):
+        read_image(tmp_path / "j.png")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
+from skimage.morphology import skeletonize
 
-from vesselbench.report.faults import find_faults
+from vesselbench.report.faults import SHORTEST, SLACK, find_faults
 
 
 def masks(size=(80, 120)) -> tuple[np.ndarray, np.ndarray]:
@@ -69,3 +71,26 @@ def test_any_two_masks_can_be_looked_at(seed, drawn, there):
     assert all(0 <= f.place[0] < 33 and 0 <= f.place[1] < 41 for f in (*faults.missed, *faults.bridges))
     if not predicted.any():
         assert faults.bridges == ()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 0.4), st.floats(0.02, 0.3))
+def test_bridges_and_misses_are_those_of_a_search_piece_by_piece(seed, drawn, there):
+    """The definitions taken at their word: grow every false piece by a pixel; measure every distance."""
+    rng = np.random.default_rng(seed)
+    predicted, reference = rng.random((37, 45)) < drawn, ndimage.binary_dilation(rng.random((37, 45)) < there / 4)
+    faults, around = find_faults(predicted, reference), np.ones((3, 3))
+    components, pieces = ndimage.label(reference, around)[0], ndimage.label(predicted & ~reference, around)[0]
+    bridging = [
+        piece
+        for number in range(1, pieces.max() + 1)
+        if len(np.unique(components[ndimage.binary_dilation(piece := pieces == number, around) & reference])) > 1
+    ]
+    found = [(bridge.size, bridge.place) for bridge in faults.bridges]
+    expected = [(int(piece.sum()), tuple(np.argwhere(piece).mean(axis=0))) for piece in bridging]
+    assert sorted(size for size, _ in found) == sorted(size for size, _ in expected)
+    for (_, place), (_, wanted) in zip(found, sorted(expected, key=lambda one: (-one[0], one[1])), strict=True):
+        assert place == pytest.approx(wanted)
+    far = skeletonize(reference) & (ndimage.distance_transform_edt(~predicted) > SLACK)
+    sizes = np.bincount(ndimage.label(far, around)[0].ravel())[1:]
+    assert [missed.size for missed in faults.missed] == sorted(sizes[sizes >= SHORTEST], reverse=True)
