@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench bench-accept docs clean
 
 demo: $(READY)
 	$(BIN)/vesselbench compare sa2va unet
@@ -18,8 +18,12 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Exit code 3 of the gate (an entry has become slower) is make's own 2, as every failure of a command is.
 bench: $(READY)
-	$(BIN)/python -m pytest benchmarks/ --benchmark-json=benchmark.json
+	$(BIN)/python -m benchmarks.gate
+
+bench-accept: $(READY)
+	$(BIN)/python -m benchmarks.gate --accept
 
 docs: $(READY)
 	$(BIN)/python docs/make_reference.py

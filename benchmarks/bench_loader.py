@@ -41,12 +41,14 @@ def consume(samples, collate, train) -> int:
     return sum(len(micro.ids) for _, micros in batches for micro in micros)
 
 
-def bench_loader(benchmark, note, recipe, dataset, catalogue):
+def bench_loader(timed, recipe, dataset, catalogue):
     chosen = recipe("unet", f"train.steps={STEPS}")
     plugin, config = model_settings(chosen, catalogue)
     collate = plugin.collator(config, dataset.task)
-    drawn = benchmark.pedantic(consume, args=(dataset.of("train"), collate, chosen.train), rounds=5, warmup_rounds=1)
-    note(drawn, workers=chosen.train.workers)
+    samples, drawn = dataset.of("train"), STEPS * chosen.train.batch_size
+    assert consume(samples, collate, chosen.train) == drawn
+    timed(lambda: consume(samples, collate, chosen.train), samples=drawn, data=1.0, rounds=9)
+    timed.note(workers=chosen.train.workers)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def epoch_of(samples: list[Sample], cache: MaskCache | None) -> Callable[[], int
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of coco.decode
 @pytest.mark.parametrize("road", ROADS)
 @pytest.mark.parametrize("form", FORMS)
-def bench_epoch(benchmark, note, sets, tmp_path, monkeypatch, form, road):
+def bench_epoch(benchmark, timed, sets, tmp_path, monkeypatch, form, road):
     benchmark.group = f"an epoch of {IMAGES} images of {SIDE} x {SIDE}, {form}"
     folder, samples = sets[form]
     plain = {"coco": plain_coco, "labelme": plain_labelme}[form]
@@ -120,9 +122,9 @@ def bench_epoch(benchmark, note, sets, tmp_path, monkeypatch, form, road):
         start = time.perf_counter()
         assert sum(1 for _ in plain(folder)) == len(samples)
         seconds.append(time.perf_counter() - start)
-    drawn = benchmark.pedantic(epoch, rounds=5, warmup_rounds=1)
-    assert drawn == len(found)
-    if benchmark.stats is not None:
-        own = benchmark.stats.stats.median
+    assert epoch() == len(found)
+    figures = timed(epoch, samples=len(found), data=1.0)
+    if figures is not None:
         shapes = sum(len(shape.parts) for sample in samples for shape in sample.mask)
-        note(drawn, polygons=shapes, plain_seconds=median(seconds), times_plain=median(seconds) / own)
+        plainly = median(seconds)
+        timed.note(polygons=shapes, plain_seconds=plainly, times_plain=plainly / figures.median)

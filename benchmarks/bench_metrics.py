@@ -26,20 +26,20 @@ def one_image(dataset, repeat: int) -> tuple[Prediction, Example]:
 
 
 @SIZES
-def bench_metrics(benchmark, note, recipe, dataset, catalogue, repeat):
+def bench_metrics(timed, recipe, dataset, catalogue, repeat):
     metrics = metrics_of(recipe("unet").evaluation, catalogue)
     prediction, example = one_image(dataset, repeat)
-    benchmark.pedantic(score, args=(prediction, example, metrics), rounds=9, warmup_rounds=2)
-    note(1, metrics=[metric.name for metric in metrics], pixels=example.mask.size)
+    timed(lambda: score(prediction, example, metrics), samples=1, data=0.0, rounds=9)
+    timed.note(metrics=[metric.name for metric in metrics], pixels=example.mask.size)
 
 
 @SIZES
-def bench_monai(benchmark, note, dataset, repeat):
+def bench_monai(timed, dataset, repeat):
     """Those of the default metrics that MONAI has: without clDice, Betti numbers and widths."""
     prediction, example = one_image(dataset, repeat)
     probability, mask = torch.from_numpy(prediction.probability), torch.from_numpy(example.mask)
-    benchmark.pedantic(monai_calls, args=(probability, probability >= 0.5, mask), rounds=5, warmup_rounds=1)
-    note(1, pixels=mask.numel())
+    timed(lambda: monai_calls(probability, probability >= 0.5, mask), samples=1, data=0.0, rounds=9)
+    timed.note(pixels=mask.numel())
 
 
 def monai_calls(probability: torch.Tensor, predicted: torch.Tensor, mask: torch.Tensor) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.conftest import MODELS
+from benchmarks.conftest import MODELS, Timed
 from vesselbench.config import Recipe
 from vesselbench.model import batch_to, build_model
 from vesselbench.recipes import model_settings
@@ -32,7 +32,7 @@ from vesselbench.training.progress import Progress
 from vesselbench.training.trackers import Trackers
 from vesselbench.watch import Silent
 
-ROUNDS, STEPS = 11, 3
+ROUNDS, STEPS, WARM = 11, 3, 3
 ENDLESS = 10**6
 STEADY = "train.device=cpu", f"train.steps={ENDLESS}", "train.warmup=0"
 """Learning at the full rate from the first step on: of 1,000,000 steps a warm-up would be 50,000."""
@@ -111,37 +111,37 @@ def logged_steps(engine: Engine, dataset: Any, recipe: Recipe, catalogue: Any, f
         yield
 
 
-def measure(benchmark: Any, first: Iterator[None], second: Iterator[None], warm: int = 3) -> dict[str, Any]:
+def measure(timed: Timed, first: Iterator[None], second: Iterator[None], batch: int, **more: object) -> None:
+    """Time both sides by turns and note their ratio; the loader of one batch waits in neither."""
     rounds = Alternating(lambda: next(first), lambda: next(second))
-    benchmark.pedantic(rounds, rounds=ROUNDS, warmup_rounds=warm)
-    return rounds.facts(warm if len(rounds.seconds[0]) > warm else 0)
+    if timed(rounds, samples=2 * STEPS * batch, data=0.0, rounds=ROUNDS, warmup=WARM) is not None:
+        timed.note(**rounds.facts(WARM), **more)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def bench_harness_over_bare_torch(benchmark, note, recipe, dataset, catalogue, device, model):
+def bench_harness_over_bare_torch(timed, recipe, dataset, catalogue, device, model):
     chosen = recipe(model, "train.zero_stage=0", *STEADY)
     engine = Engine.build(chosen, dataset.task, catalogue, device)
-    facts = measure(benchmark, bare_steps(chosen, dataset, catalogue), harness_steps(engine, dataset))
+    sides = bare_steps(chosen, dataset, catalogue), harness_steps(engine, dataset)
+    measure(timed, *sides, chosen.train.batch_size, model=model, aim=1.10)
     engine.close()
-    note(chosen.train.batch_size, model=model, aim=1.10, **facts)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def bench_logging_over_steps(benchmark, note, recipe, dataset, catalogue, device, tmp_path, model):
+def bench_logging_over_steps(timed, recipe, dataset, catalogue, device, tmp_path, model):
     chosen = recipe(model, "train.zero_stage=0", *STEADY)
     plain, logged = (Engine.build(chosen, dataset.task, catalogue, device) for _ in range(2))
     second = logged_steps(logged, dataset, chosen, catalogue, tmp_path)
-    facts = measure(benchmark, harness_steps(plain, dataset), second)
+    measure(timed, harness_steps(plain, dataset), second, chosen.train.batch_size, model=model, aim=1.02)
     plain.close()
     logged.close()
-    note(chosen.train.batch_size, model=model, aim=1.02, **facts)
 
 
 @pytest.mark.parametrize(("model", "aim"), [("unet", 1.6), ("sa2va", 3.0)])
-def bench_stage_3_over_stage_0(benchmark, note, recipe, dataset, catalogue, device, model, aim):
+def bench_stage_3_over_stage_0(timed, recipe, dataset, catalogue, device, model, aim):
     recipes = [recipe(model, f"train.zero_stage={stage}", *STEADY) for stage in (0, 3)]
     engines = [Engine.build(chosen, dataset.task, catalogue, device) for chosen in recipes]
-    facts = measure(benchmark, *(harness_steps(engine, dataset) for engine in engines))
+    sides = (harness_steps(engine, dataset) for engine in engines)
+    measure(timed, *sides, recipes[0].train.batch_size, model=model, aim=aim)
     for engine in engines:
         engine.close()
-    note(recipes[0].train.batch_size, model=model, aim=aim, **facts)

@@ -55,7 +55,7 @@ def peak_of(contestant: Contestant) -> int:
 
 @pytest.mark.parametrize("tokens", ["lean", "official"])
 @pytest.mark.parametrize("size", CASES)
-def bench_sa2va_arrangement(benchmark, note, size, tokens):
+def bench_sa2va_arrangement(timed, size, tokens):
     """Three official sides: transformers' modules, the same with gradient checkpointing, as the official configuration
     has it, and plain torch without any modules. `tokens` is theirs: official trains whole copies of embedding and head,
     as the official code does."""
@@ -77,16 +77,14 @@ def bench_sa2va_arrangement(benchmark, note, size, tokens):
 
     turn()
     peaks = {name: peak_of(contestant) for name, contestant in contestants.items()}
-    for contestant in contestants.values():
-        contestant.seconds.clear()
-    benchmark.pedantic(turn, rounds=rounds, warmup_rounds=1)
-    times = {name: contestant.seconds for name, contestant in contestants.items()}
+    if timed(turn, samples=len(contestants), data=0.0, rounds=rounds, warmup=2) is None:
+        return
+    times = {name: contestant.seconds[-rounds:] for name, contestant in contestants.items()}
 
     def speedup(name: str) -> float:
         return statistics.median(slow / fast for slow, fast in zip(times[name], times["default"], strict=True))
 
-    note(
-        1,
+    timed.note(
         seconds={name: statistics.median(values) for name, values in times.items()},
         speedup=speedup("official"),
         speedup_over_checkpointed=speedup("checkpointed"),

@@ -1,29 +1,32 @@
-"""What all benchmarks share: recipes on a small phantom, an open process group, figures beside each time.
+"""What all benchmarks share: recipes on a small phantom, an open process group, and the one way to measure.
 
 ``pytest benchmarks/`` stores its results as JSON below ``.benchmarks/`` by itself; ``--benchmark-json FILE`` names a
-file of your own.
+file of your own. ``python -m benchmarks.gate`` holds them against a baseline.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 import torch
 
 from vesselbench import distributed
+from vesselbench.benchmarking.figures import Figures
+from vesselbench.benchmarking.flops import count_flops
+from vesselbench.benchmarking.machine import this_machine
+from vesselbench.benchmarking.rounds import Rounds
 from vesselbench.config import Recipe
 from vesselbench.data.dataset import Dataset, load_dataset
-from vesselbench.plugins import Catalogue, load_catalogue
+from vesselbench.plugins import Catalogue, is_trained, load_catalogue
 from vesselbench.recipes import load_recipe
 from vesselbench.training.engine import prepare_process
-from vesselbench.training.gauges import peak_memory_bytes
 
 MODELS = ("unet", "sa2va")
-CLEAR_PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+TRAINED = [name for name, plugin in load_catalogue().models.items() if is_trained(plugin)]
 PHANTOM = ["data.options.images=40"]
 
 
@@ -61,38 +64,61 @@ def device(recipe: Callable[..., Recipe]) -> Iterator[torch.device]:
     distributed.disconnect()
 
 
-@pytest.fixture(autouse=True)
-def fresh_peak(device: torch.device) -> None:
-    """Let the peak memory of each benchmark be its own: start the high-water mark anew."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    elif CLEAR_PEAK.exists():
-        CLEAR_PEAK.write_text("5")
+class Timed:
+    """Measures one entry, in float32. What the process holds at its making is not the entry's."""
+
+    def __init__(self, benchmark: Any, device: torch.device) -> None:
+        self._benchmark, self._device = benchmark, device
+        self._rounds = None if benchmark.disabled else Rounds(device)
+
+    def __call__(
+        self,
+        act: Callable[[], object],
+        *,
+        samples: int,
+        data: float | Callable[[], float],
+        rounds: int = 15,
+        warmup: int = 2,
+        counted: bool = True,
+    ) -> Figures | None:
+        """Call `act` `warmup` times (the first under the counter of operations), then `rounds` times against the clock,
+        with the references before each, and note the figures. With --benchmark-disable: one call, and None.
+
+        samples: done by one call. data: share of each round that goes into reading data, or what tells the seconds of
+        the newest round that did. counted: False where processes of their own do the work.
+        """
+        if self._rounds is None:
+            self._benchmark.pedantic(act, rounds=1)
+            return None
+        waits: list[float] = []
+
+        def once() -> None:
+            act()
+            if callable(data):
+                waits.append(data())
+
+        flops = count_flops(act) if counted else 0
+        for _ in range(warmup - counted):
+            act()
+        self._benchmark.pedantic(once, setup=self._rounds.before, rounds=rounds)
+        for number, seconds in enumerate(self._benchmark.stats.stats.data):
+            self._rounds.after(seconds, waits[number] if callable(data) else data * seconds)
+        figures = self._rounds.figures(self._benchmark.name, samples=samples, warmup=warmup, flops=flops)
+        machine = this_machine(figures.threads, _device_name(self._device))
+        self.note(figures=figures.as_json(), machine=asdict(machine))
+        return figures
+
+    def note(self, **facts: object) -> None:
+        """Facts beside the figures; nothing with --benchmark-disable."""
+        if self._rounds is not None:
+            self._benchmark.extra_info.update(facts)
 
 
-def peak_bytes(device: torch.device) -> int:
-    """Highest memory since `fresh_peak`: CUDA's, else the resident set's high-water mark (Linux)."""
-    if device.type == "cuda" or not STATUS.exists():
-        return peak_memory_bytes(device)
-    (line,) = [line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
+def _device_name(device: torch.device) -> str:
+    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
 @pytest.fixture
-def note(benchmark: Any, device: torch.device) -> Callable[..., None]:
-    """Writes device, dtype, batch, samples/s (from the median) and peak memory beside the timing just taken."""
-
-    def write(samples: int, dtype: str = "float32", **more: object) -> None:
-        if benchmark.stats is None:  # --benchmark-disable: nothing was timed
-            return
-        benchmark.extra_info.update(
-            device=str(device),
-            threads=torch.get_num_threads(),
-            dtype=dtype,
-            batch=samples,
-            samples_per_second=samples / benchmark.stats.stats.median,
-            peak_memory_bytes=peak_bytes(device),
-            **more,
-        )
-
-    return write
+def timed(benchmark: Any, device: torch.device) -> Timed:
+    """The way to measure: `timed(act, samples=..., data=...)`."""
+    return Timed(benchmark, device)

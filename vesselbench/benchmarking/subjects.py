@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import closing
-from itertools import islice
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -23,6 +21,7 @@ from vesselbench.recipes import model_settings
 from vesselbench.training.budget import Budget
 from vesselbench.training.engine import Engine, prepare_process
 from vesselbench.training.telemetry import StepClock
+from vesselbench.types import Sample
 
 Subject = Callable[[Recipe, Dataset, Catalogue, int, int], Figures]
 """From a recipe without keys left to rules, its data, and how many rounds and warm-up rounds (1 at least)."""
@@ -33,28 +32,51 @@ def computing_type(train: TrainConfig) -> torch.dtype:
     return torch.float32 if train.precision == "fp32" else torch.bfloat16
 
 
-def training_step(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, rounds: int, warmup: int) -> Figures:
-    """Optimizer steps as a training makes them: batch from the loader, forward, backward, optimizer.
+class Steps:
+    """Optimizer steps as a training makes them: batch from the loader, forward, backward, optimizer. A context: the
+    loader's processes end with it."""
 
-    Not in it: validations, checkpoints and the log. The first warm-up step runs under the counter of operations.
-    """
+    def __init__(self, engine: Engine, samples: Sequence[Sample], most: int) -> None:
+        self._engine = engine
+        self._batches = engine.feed.batches(samples, distributed.rank(), distributed.world(), 0, most)
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._batches.close()
+
+    def one(self) -> None:
+        """Make one step."""
+        clock = self._engine.clock = StepClock(self._engine.device)
+        _, batches = next(self._batches)
+        clock.lap("data")
+        self._engine.train_step(batches)
+        clock.end_step()
+
+    def newest(self) -> float:
+        """Seconds of the newest step."""
+        return self._engine.clock.total
+
+    def newest_wait(self) -> float:
+        """Of these, seconds in which it read or waited for data."""
+        return self._engine.clock.totals["data"]
+
+
+def training_step(recipe: Recipe, dataset: Dataset, catalogue: Catalogue, rounds: int, warmup: int) -> Figures:
+    """One step of `Steps`. Not in it: validations, checkpoints and the log. The first warm-up step runs under the
+    counter of operations."""
     device = prepare_process(recipe.train)
     taken, samples = Rounds(device, computing_type(recipe.train)), dataset.of("train")
     engine = Engine.build(recipe, dataset.task, catalogue, device, Budget.of(recipe, catalogue, samples))
-    steps = engine.feed.batches(samples, distributed.rank(), distributed.world(), 0, warmup + rounds)
-    with closing(steps):
-        _, first = next(steps)
-        flops = count_flops(lambda: engine.train_step(first))
-        for _, batches in islice(steps, warmup - 1):
-            engine.train_step(batches)
+    with Steps(engine, samples, warmup + rounds) as steps:
+        flops = count_flops(steps.one)
+        for _ in range(warmup - 1):
+            steps.one()
         for _ in range(rounds):
             taken.before()
-            clock = engine.clock = StepClock(device)
-            _, batches = next(steps)
-            clock.lap("data")
-            engine.train_step(batches)
-            clock.end_step()
-            taken.after(clock.total, clock.totals["data"])
+            steps.one()
+            taken.after(steps.newest(), steps.newest_wait())
     figures = taken.figures("training step", samples=recipe.train.batch_size, warmup=warmup, flops=flops)
     engine.close()
     return figures
