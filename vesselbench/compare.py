@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from vesselbench.benchmarking.kept import Benchmark, match
 from vesselbench.comparison import Comparison, Scorings, Several
 from vesselbench.config import EvalConfig
 from vesselbench.config.evaluation import FAMILY
@@ -21,7 +22,7 @@ from vesselbench.statistics.several import bootstrap_ranks, friedman
 from vesselbench.types import SetName
 from vesselbench.verdict import verdict
 
-__all__ = ["Comparison", "compare", "verdict", "with_ladder"]
+__all__ = ["Comparison", "compare", "verdict", "with_benchmarks", "with_ladder"]
 
 
 def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | None = None) -> Comparison:
@@ -84,6 +85,23 @@ def with_ladder(comparison: Comparison, ladder: Ladder) -> Comparison:
                 "reference shifted by one pixel loses, so the annotation itself is not certain enough to weigh it."
             )
     return replace(comparison, ladder=ladder, notes=(*comparison.notes, *below))
+
+
+def with_benchmarks(comparison: Comparison, results: Sequence[Benchmark]) -> Comparison:
+    """The comparison with what was benchmarked of its contenders' configurations, and a note on which results these
+    are. `results`: newest first."""
+    matched = match({run.label: run.config for run in comparison.runs}, results)
+    if matched.machine is None:
+        return comparison
+    without = [run.label for run in comparison.runs if run.label not in matched.results]
+    machine = f"{matched.machine.words} (fingerprint {matched.machine.fingerprint})"
+    missing_there = f"; none there of {', '.join(without)}" if without else ""
+    elsewhere = f"; {matched.elsewhere} of other machines are left out" if matched.elsewhere else ""
+    note = (
+        f"Benchmarked on {machine}: results of the same model, data and settings of a step as the runs"
+        f"{missing_there}{elsewhere}."
+    )
+    return replace(comparison, benchmarks=matched, notes=(*comparison.notes, note))
 
 
 def _in_order(run: ScoredRun, ids: Sequence[str]) -> ScoredRun:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from vesselbench.benchmarking.kept import Matched
 from vesselbench.contender import Contender, mean_of
 from vesselbench.ladder import Ladder
 from vesselbench.ledger import Entry
@@ -80,6 +81,8 @@ class Comparison:
     notes: tuple[str, ...]
     ladder: Ladder | None = None
     """What trivial answers and faults of annotation score on the same images, where it was measured."""
+    benchmarks: Matched = field(default_factory=Matched)
+    """What `vesselbench bench` measured of the same configurations."""
 
     def ranked(self) -> list[Contender]:
         """Contenders from the best to the worst mean of the primary metric; those without any value last."""

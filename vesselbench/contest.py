@@ -152,12 +152,13 @@ def report_runs(
     found: Sequence[RunDir], settings: Settings, catalogue: Catalogue, watch: Watch
 ) -> tuple[Comparison, Path]:
     """Compare scored runs and write the report into a new folder below ``<runs>/comparison``."""
-    from vesselbench.compare import compare, with_ladder
+    from vesselbench.benchmarking.kept import kept
+    from vesselbench.compare import compare, with_benchmarks, with_ladder
     from vesselbench.report import render_comparison
 
     comparison = compare(found, margin=settings.margin)
     ladder = obtain_ladder(found[0], comparison.set_name, settings.runs, catalogue, watch)
-    comparison = with_ladder(comparison, ladder)
+    comparison = with_benchmarks(with_ladder(comparison, ladder), kept(settings.runs, watch.line))
     folder = fresh_path(settings.runs, "comparison")
     return comparison, render_comparison(comparison, folder, catalogue, pseudonymised=settings.pseudonymise)
 

@@ -26,7 +26,7 @@ def test_a_step_and_a_prediction_are_measured_shown_and_kept(tmp_path, monkeypat
     assert done.exit_code == 0, done.output
     (file,) = (tmp_path / "runs" / "benchmarks").iterdir()
     assert f"unet: kept in runs/benchmarks/{file.name}" in done.stderr
-    (found,) = kept(tmp_path / "runs")
+    (found,) = kept(tmp_path / "runs", pytest.fail)
     assert [figures.what for figures in found.figures] == ["training step", "prediction"]
     assert [(len(figures.seconds), figures.warmup) for figures in found.figures] == [(5, 1), (5, 1)]
     assert json.loads(file.read_text())["fingerprint"] == found.machine.fingerprint

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,21 +68,46 @@ def keep(benchmark: Benchmark, runs: Path) -> Path:
     return path
 
 
-def kept(runs: Path) -> list[Benchmark]:
-    """All results below `runs`, newest first. UserError names a damaged one."""
-    return [_read(path) for path in sorted((runs / FOLDER).glob("*.json"), reverse=True)]
+def kept(runs: Path, say: Callable[[str], None]) -> list[Benchmark]:
+    """All results below `runs`, newest first. One that is damaged is said and left out."""
+    found = []
+    for path in sorted((runs / FOLDER).glob("*.json"), reverse=True):
+        try:
+            found.append(_read(path))
+        except UserError as error:
+            say(f"{error.message}: left out")
+    return found
 
 
-def belonging(configs: Mapping[str, Mapping[str, Any]], results: Iterable[Benchmark]) -> dict[str, Benchmark]:
+@dataclass(frozen=True)
+class Matched:
+    """What belongs to some runs: results of one machine."""
+
+    results: Mapping[str, Benchmark] = field(default_factory=dict)
+    """By the run's label; none for a run of which this machine has no result."""
+    elsewhere: int = 0
+    """Results that would belong to one of the runs, and were measured on other machines."""
+
+    @property
+    def machine(self) -> Machine | None:
+        return next((result.machine for result in self.results.values()), None)
+
+
+def match(configs: Mapping[str, Mapping[str, Any]], results: Iterable[Benchmark]) -> Matched:
     """By label the newest result for each configuration that has one, all of ONE machine: that which has results for
     most of them, of equals the one measured last. `results`: newest first."""
     wanted = {label: cost_sha256(config) for label, config in configs.items()}
+    belonging = [result for result in results if result.cost_sha256 in wanted.values()]
     by_machine: dict[str, dict[str, Benchmark]] = {}
-    for result in results:
+    for result in belonging:
+        of_machine = by_machine.setdefault(result.machine.fingerprint, {})
         for label, digest in wanted.items():
             if digest == result.cost_sha256:
-                by_machine.setdefault(result.machine.fingerprint, {}).setdefault(label, result)
-    return max(by_machine.values(), key=len, default={})  # of equals the first: the newest
+                of_machine.setdefault(label, result)
+    if not by_machine:
+        return Matched()
+    chosen = max(by_machine, key=lambda fingerprint: len(by_machine[fingerprint]))  # of equals the first: the newest
+    return Matched(by_machine[chosen], sum(result.machine.fingerprint != chosen for result in belonging))
 
 
 def _read(path: Path) -> Benchmark:

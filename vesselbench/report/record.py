@@ -46,6 +46,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "scorings": None if comparison.scorings is None else asdict(comparison.scorings),
         "images": _image_records(comparison),
         "ladder": None if comparison.ladder is None else ladder_record(comparison.ladder),
+        "benchmarks": {label: result.as_json() for label, result in comparison.benchmarks.results.items()},
         "notes": list(comparison.notes),
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vesselbench.benchmarking.figures import Figures
 from vesselbench.compare import Comparison
 from vesselbench.comparison import Scorings
 from vesselbench.contender import Contender, mean_of, median_of
@@ -105,7 +106,31 @@ def cost_table(comparison: Comparison) -> Table:
         ("ZeRO stage", lambda c: str(c.costs.zero_stage)),
         ("arithmetic", lambda c: c.costs.precision),
     )
-    return _by_run(comparison, [(name, [line(run) for run in comparison.runs]) for name, line in lines])
+    measured = [(name, [line(run) for run in comparison.runs]) for name, line in lines]
+    return _by_run(comparison, [*measured, *benchmark_lines(comparison)])
+
+
+def benchmark_lines(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """What `vesselbench bench` found, a value per run; no line where it was not asked."""
+    found, lines = comparison.benchmarks.results, []
+    for what in dict.fromkeys(figures.what for result in found.values() for figures in result.figures):
+        of_runs = [found[run.label].of(what) if run.label in found else None for run in comparison.runs]
+        lines += [
+            (
+                f"benchmarked {what} (median)",
+                [words.or_absent(one, lambda f: words.duration(f.median)) for one in of_runs],
+            ),
+            (
+                f"benchmarked {what}, samples/s",
+                [words.or_absent(one, lambda f: words.rate(f.samples_per_second)) for one in of_runs],
+            ),
+            (f"benchmarked {what}, share of matmul peak", [words.or_absent(one, _used) for one in of_runs]),
+        ]
+    return lines
+
+
+def _used(figures: Figures) -> str:
+    return words.or_absent(figures.utilisation, lambda shares: f"{shares['matmul']:.1%}")
 
 
 def _trainable(run: Contender) -> str:

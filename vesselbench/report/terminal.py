@@ -12,7 +12,7 @@ from vesselbench.compare import Comparison
 from vesselbench.contender import Contender
 from vesselbench.pairing import Pair
 from vesselbench.report import words
-from vesselbench.report.tables import Cell, score_table
+from vesselbench.report.tables import Cell, benchmark_lines, score_table
 
 
 def terminal_table(comparison: Comparison) -> Table:
@@ -46,7 +46,8 @@ def terminal_table(comparison: Comparison) -> Table:
         table.add_row(Text(heading), *texts, *(_difference_text(pair, metric) for pair in pairs))
     table.add_section()
     blanks = [""] * (comparison.observer2 is not None) + [""] * len(pairs)
-    for name, values in _cost_lines(comparison.runs):
+    benchmarks = [line for line in benchmark_lines(comparison) if line[0].endswith("(median)")]
+    for name, values in [*_cost_lines(comparison.runs), *benchmarks]:
         table.add_row(Text(name), *(Text(value) for value in values), *blanks)
     return table
 

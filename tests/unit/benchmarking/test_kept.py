@@ -10,9 +10,8 @@ import pytest
 
 from tests.unit.benchmarking.test_figures import STEP
 from tests.unit.benchmarking.test_machine import MACHINE
-from vesselbench.benchmarking.kept import COSTLESS, Benchmark, belonging, cost_sha256, keep, kept
+from vesselbench.benchmarking.kept import COSTLESS, Benchmark, Matched, cost_sha256, keep, kept, match
 from vesselbench.config import TrainConfig
-from vesselbench.errors import UserError
 
 CONFIG: dict[str, Any] = {
     "name": "unet",
@@ -55,29 +54,34 @@ def test_results_come_back_newest_first(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("vesselbench.rundir.time.strftime", lambda *_: next(times))
     keep(result(measured="first"), tmp_path)
     keep(result(measured="second"), tmp_path)
-    assert kept(tmp_path) == [result(measured="second"), result(measured="first")]
-    assert kept(tmp_path / "elsewhere") == []
+    assert kept(tmp_path, pytest.fail) == [result(measured="second"), result(measured="first")]
+    assert kept(tmp_path / "elsewhere", pytest.fail) == []
 
 
-def test_a_damaged_result_is_refused_by_the_name_of_its_file(tmp_path: Path):
+@pytest.mark.parametrize("text", ['{"recipe": "unet"}', "half a li", "[]"])
+def test_a_damaged_result_is_named_and_the_others_are_read(tmp_path: Path, text: str):
     path = keep(result(), tmp_path)
-    path.write_text('{"recipe": "unet"}')
-    with pytest.raises(UserError, match=path.name):
-        kept(tmp_path)
+    keep(result(measured="second"), tmp_path)
+    path.write_text(text)
+    said: list[str] = []
+    assert kept(tmp_path, said.append) == [result(measured="second")]
+    assert len(said) == 1
+    assert path.name in said[0]
 
 
 def test_the_newest_result_of_an_equal_configuration_belongs_to_a_run():
     wide = changed("model", channels=[64])
     results = [result(wide), result(measured="second"), result(measured="first")]
-    assert belonging({"a": CONFIG}, results) == {"a": result(measured="second")}
-    assert belonging({"a": changed("train", batch_size=1)}, results) == {}
+    assert match({"a": CONFIG}, results) == Matched({"a": result(measured="second")})
+    assert match({"a": changed("train", batch_size=1)}, results) == Matched()
 
 
 def test_results_of_one_machine_alone_are_taken_that_of_most_runs():
     wide = changed("model", channels=[64])
-    newest_elsewhere = [result(machine=OTHER, measured="third"), result(), result(wide)]
-    assert belonging({"a": CONFIG, "b": wide}, newest_elsewhere) == {"a": result(), "b": result(wide)}
-    assert belonging({"a": CONFIG}, newest_elsewhere) == {"a": result(machine=OTHER, measured="third")}
+    results = [result(machine=OTHER, measured="third"), result(), result(wide)]
+    assert match({"a": CONFIG, "b": wide}, results) == Matched({"a": result(), "b": result(wide)}, elsewhere=1)
+    assert match({"a": CONFIG}, results) == Matched({"a": result(machine=OTHER, measured="third")}, elsewhere=1)
+    assert match({"a": CONFIG}, results).machine == OTHER
 
 
 def test_a_model_without_training_has_no_figures_of_a_step():

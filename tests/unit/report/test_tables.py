@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from vesselbench.compare import compare
+from tests.unit.benchmarking.test_kept import result
+from vesselbench.benchmarking.kept import cost_sha256
+from vesselbench.compare import compare, with_benchmarks
 from vesselbench.report import comparison_record, score_tables, tables, terminal_table, write_comparison
 from vesselbench.report.drawings.scores import draw_scores
 
@@ -92,6 +94,20 @@ def test_costs_show_what_was_measured_and_a_dash_for_what_was_not(write_run):
     assert rows["peak memory"] == ["–"]
     assert rows["trainable parameters"] == ["400 k (100.0%)"]
     assert rows["steps × samples per step"] == ["200 × 4"]
+
+
+def test_benchmarks_stand_among_the_costs_with_a_dash_for_a_run_without(write_run):
+    a, b = write_run("a", TWO, GROUPS), write_run("b", TWO, GROUPS, config={"model": {"width": 8}})
+    plain = compare([a, b])
+    benchmark = replace(result(), cost_sha256=cost_sha256(plain.runs[0].config))
+    comparison = with_benchmarks(plain, [benchmark])
+    rows = texts(tables.cost_table(comparison))
+    assert rows["benchmarked training step (median)"] == ["300 ms", "–"]
+    assert rows["benchmarked training step, samples/s"] == ["20", "–"]
+    assert rows["benchmarked training step, share of matmul peak"] == ["10.0%", "–"]
+    assert not [name for name in texts(tables.cost_table(plain)) if "benchmarked" in name]
+    assert "benchmarked training step" in printed(comparison, width=120)
+    assert comparison_record(comparison)["benchmarks"] == {"a": benchmark.as_json()}
 
 
 def test_settings_are_divided_into_those_that_differ_and_those_shared(write_run):
