@@ -75,11 +75,10 @@ def bench_sa2va_arrangement(timed, size, tokens):
         for contestant in contestants.values():
             contestant.step()
 
-    turn()
-    peaks = {name: peak_of(contestant) for name, contestant in contestants.items()}
     if timed(turn, samples=len(contestants), data=0.0, rounds=rounds, warmup=2) is None:
         return
     times = {name: contestant.seconds[-rounds:] for name, contestant in contestants.items()}
+    peaks = {name: peak_of(contestant) for name, contestant in contestants.items()}
 
     def speedup(name: str) -> float:
         return statistics.median(slow / fast for slow, fast in zip(times[name], times["default"], strict=True))
