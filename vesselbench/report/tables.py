@@ -115,16 +115,14 @@ def benchmark_lines(comparison: Comparison) -> list[tuple[str, list[str]]]:
     found, lines = comparison.benchmarks.results, []
     for what in dict.fromkeys(figures.what for result in found.values() for figures in result.figures):
         of_runs = [found[run.label].of(what) if run.label in found else None for run in comparison.runs]
+        name = f"benchmarked {what.split()[-1]}"  # the step, the prediction
         lines += [
+            (name, [words.or_absent(one, lambda f: words.duration(f.median)) for one in of_runs]),
             (
-                f"benchmarked {what} (median)",
-                [words.or_absent(one, lambda f: words.duration(f.median)) for one in of_runs],
-            ),
-            (
-                f"benchmarked {what}, samples/s",
+                f"{name}, samples/s",
                 [words.or_absent(one, lambda f: words.rate(f.samples_per_second)) for one in of_runs],
             ),
-            (f"benchmarked {what}, share of matmul peak", [words.or_absent(one, _used) for one in of_runs]),
+            (f"{name}, share of matmul peak", [words.or_absent(one, _used) for one in of_runs]),
         ]
     return lines
 

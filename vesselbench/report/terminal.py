@@ -46,7 +46,7 @@ def terminal_table(comparison: Comparison) -> Table:
         table.add_row(Text(heading), *texts, *(_difference_text(pair, metric) for pair in pairs))
     table.add_section()
     blanks = [""] * (comparison.observer2 is not None) + [""] * len(pairs)
-    benchmarks = [line for line in benchmark_lines(comparison) if line[0].endswith("(median)")]
+    benchmarks = [line for line in benchmark_lines(comparison) if "," not in line[0]]
     for name, values in [*_cost_lines(comparison.runs), *benchmarks]:
         table.add_row(Text(name), *(Text(value) for value in values), *blanks)
     return table
