@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vesselbench.config import MetricOptions
+from vesselbench.data.limits.nearest import boundary_of, distances_to, places_of
 from vesselbench.errors import UserError
 from vesselbench.evaluation.policy import Case, inside
 from vesselbench.types import BoolMask, Example, Prediction
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from vesselbench.data.limits.widths import Overlap, Vessels
 
 Spacing = tuple[float, float]
-Points = npt.NDArray[np.float64]
 TURNS = range(8)
+AT_ONCE = 64
+"""Rows of a mask that are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,20 @@ class Reference:
     @cached_property
     def turns(self) -> list[int]:
         """The positions in which the reference comes first; several only when it is symmetrical."""
-        keys = {}
+        height, width = self.plain.shape
+        frames = {}
         for turn in TURNS:
-            mask = turned(self.plain, turn)
-            spacing = self.image_spacing[::-1] if mask.shape != self.plain.shape or _exchanges(turn) else None
-            keys[turn] = (mask.shape, spacing or self.image_spacing, np.packbits(mask).tobytes())
-        first = min(keys.values())
-        return [turn for turn, key in keys.items() if key == first]
+            exchanged = _exchanges(turn)
+            shape = (width, height) if exchanged else (height, width)
+            frames[turn] = (shape, self.image_spacing[::-1] if exchanged else self.image_spacing)
+        turns = [turn for turn, frame in frames.items() if frame == min(frames.values())]
+        rows = frames[turns[0]][0][0]
+        for top in range(0, rows, AT_ONCE):  # the first rows decide, where the mask is not symmetrical
+            keys = {turn: np.packbits(_turned(self.plain, turn)[top : top + AT_ONCE]).tobytes() for turn in turns}
+            turns = [turn for turn in turns if keys[turn] == min(keys.values())]
+            if len(turns) == 1:
+                break
+        return turns
 
     @cached_property
     def mask(self) -> BoolMask:
@@ -91,9 +100,9 @@ class Reference:
         return measure_vessels(self.mask, self.options.width_edges, self.spacing)
 
     @cached_property
-    def boundary(self) -> Points:
-        """Places of the boundary pixels, float64 [N,2] in the unit of the options."""
-        return boundary(self.mask, self.spacing)
+    def boundary(self) -> BoolMask:
+        """The boundary pixels of `mask`."""
+        return boundary_of(self.mask)
 
     @cached_property
     def betti(self) -> tuple[int, int]:
@@ -161,11 +170,8 @@ class MaskPair:
         """From each boundary pixel of the prediction to the nearest of the reference's, and the other way round; of
         two masks that are not empty, in the unit of the options.
         """
-        from scipy.spatial import KDTree
-
-        ours, theirs = boundary(self.mask, self.reference.spacing), self.reference.boundary
-        there, back = (KDTree(b, leafsize=32).query(a)[0] for a, b in ((ours, theirs), (theirs, ours)))
-        return there, back
+        ours, theirs, spacing = boundary_of(self.mask), self.reference.boundary, self.reference.spacing
+        return distances_to(theirs, places_of(ours), spacing), distances_to(ours, places_of(theirs), spacing)
 
     @cached_property
     def betti(self) -> tuple[int, int]:
@@ -210,21 +216,18 @@ def spacing_of(example: Example, options: MetricOptions) -> Spacing:
 
 def turned(mask: BoolMask, turn: int) -> BoolMask:
     """The mask in one of the eight positions; 0 is as it is."""
+    return np.ascontiguousarray(_turned(mask, turn))
+
+
+def _turned(mask: BoolMask, turn: int) -> BoolMask:
+    """The same, as a view."""
     rotated = np.rot90(mask, turn % 4)
-    return np.ascontiguousarray(rotated.T if turn >= 4 else rotated)
+    return rotated.T if turn >= 4 else rotated
 
 
 def _exchanges(turn: int) -> bool:
     """Whether rows become columns."""
     return (turn % 2 == 1) != (turn >= 4)
-
-
-def boundary(mask: BoolMask, spacing: Spacing) -> Points:
-    """Places of the pixels that have one of their four neighbours outside the mask; outside the image counts so."""
-    from scipy.ndimage import binary_erosion
-
-    places: Points = np.argwhere(mask & ~binary_erosion(mask)) * np.asarray(spacing)
-    return places
 
 
 def betti_numbers(mask: BoolMask) -> tuple[int, int]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_dilation, distance_transform_edt
-from scipy.spatial import KDTree
+from scipy.ndimage import distance_transform_edt
 from skimage.morphology import skeletonize
 
+from vesselbench.data.limits.nearest import distances_to, places_of, rim_of
 from vesselbench.types import BoolMask
 
 EDGES = (2.0, 3.0, 4.0, 6.0, 9.0)
@@ -40,9 +40,8 @@ def line_widths(mask: BoolMask, line: BoolMask, spacing: tuple[float, float] = (
     if mask.all():
         shorter = min(side * step for side, step in zip(mask.shape, spacing, strict=True))
         return np.full(np.count_nonzero(line), shorter)
-    rim = binary_dilation(mask) & ~mask  # the nearest point outside always lies beside the mask
-    outside, inside = (_quarters(pixels) * np.asarray(spacing) for pixels in (rim, line))
-    nearest = KDTree(outside, leafsize=32).query(inside)[0]
+    rim = rim_of(mask)  # the nearest point outside always lies beside the mask
+    nearest = distances_to(np.repeat(np.repeat(rim, 2, axis=0), 2, axis=1), _quarters(line), spacing)
     widths: npt.NDArray[np.float64] = nearest.reshape(-1, 4).max(axis=1)
     return widths
 
@@ -50,7 +49,7 @@ def line_widths(mask: BoolMask, line: BoolMask, spacing: tuple[float, float] = (
 def _quarters(pixels: BoolMask) -> npt.NDArray[np.int64]:
     """Places of the four quarters of each pixel, one after the other, on a grid of half pixels; [4N,2]."""
     corners = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
-    places: npt.NDArray[np.int64] = (2 * np.argwhere(pixels)[:, None, :] + corners).reshape(-1, 2)
+    places: npt.NDArray[np.int64] = (2 * places_of(pixels)[:, None, :] + corners).reshape(-1, 2)
     return places
 
 
