@@ -32,15 +32,21 @@ def _number(value: float | None) -> str:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """The scores of one set; the caption counts the empty masks, the answers that were not as wanted and the reasons of
-    absent values.
+    """The scores of one set, beside the second observer's mean where there is one; the caption counts the empty masks,
+    the answers that were not as wanted and the reasons of absent values.
     """
     keys = ("mean", "median", "group_mean", "pooled")
     rows = [
-        (name, *(_number(value[key]) for key in keys), str(value["none"])) for name, value in summary["metrics"].items()
+        [name, *(_number(value[key]) for key in keys), str(value["none"])] for name, value in summary["metrics"].items()
     ]
     title = f"{summary['set_name']}: {summary['images']} images, threshold {summary['threshold']:.2f}"
-    table = _table(title, ("metric", "mean", "median", "of groups", "pooled", "none"), rows)
+    columns = ["metric", "mean", "median", "of groups", "pooled", "none"]
+    if human := summary.get("observer2"):
+        columns.append(
+            "second observer" if human["images"] == summary["images"] else f"second observer of {human['images']}"
+        )
+        rows = [[*row, _number(human["metrics"][row[0]]["mean"])] for row in rows]
+    table = _table(title, columns, rows)
     table.columns[0].no_wrap = True
     table.caption = "empty masks: " + _counts(summary["cases"])
     if set(summary["statuses"]) - {"ok"}:

@@ -190,6 +190,26 @@ def test_a_metric_that_is_not_registered_is_named_with_the_nearest(catalogue, wr
     assert "'dice'" in caught.value.hint
 
 
+class Choking:
+    """Somebody's metric that fails on one image."""
+
+    name, better, version, kind = "choking", "higher", 1, "none"
+
+    def __call__(self, prediction, example):
+        if example.sample.id == "eye 2":
+            raise ZeroDivisionError("no vessel there")
+        return 1.0
+
+
+@pytest.mark.parametrize("threshold", [0.5, "validation"])
+def test_an_error_while_scoring_in_any_thread_names_the_sample(catalogue, write_samples, threshold):
+    catalogue.metrics.add("somebody", Choking())
+    config = EvalConfig(threshold=threshold, metrics=["dice", "choking"])
+    with pytest.raises(ZeroDivisionError, match="no vessel there") as caught:
+        evaluate(grey, write_samples(4), config, catalogue, **KNOWN)
+    assert caught.value.__notes__ == ["while sample 'eye 2' was scored"]
+
+
 def test_the_summary_names_the_device_that_the_predicting_object_states(catalogue, write_samples):
     samples = write_samples(1)
     assert evaluate(Counted("cpu").predict, samples, FIXED, catalogue, **KNOWN).summary["device"] == "cpu"
