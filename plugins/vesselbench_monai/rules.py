@@ -13,10 +13,10 @@ from vesselbench.traits import Choice, Traits
 from vesselbench_monai.settings import LevelsConfig, NetConfig
 
 BATCH_PIXELS = 4 * 192**2
-"""Pixels of a step: the measured setting, 54 ms of two cores for the default unet."""
-PASSES = 67
+"""Pixels of a step in the measured setting."""
+PASSES = 45
 """How often a training sees every pixel of the field of view."""
-STEPS = (600, 6000)
+STEPS = (300, 6000)
 WIDE = 12.0
 """Pixels that a wide vessel is taken for where nothing in the training masks is vessel; the reasons say so."""
 UNIT = 32
@@ -28,7 +28,7 @@ def rules(config: NetConfig, traits: Traits) -> dict[str, Choice]:
     wide = WIDE if traits.wide is None else traits.wide
     seen_wide = f"{wide:.1f} px wide" + (": assumed, nothing is vessel" if traits.wide is None else "")
     side = _window(wide, min(traits.size))
-    batch = max(2, min(16, round(BATCH_PIXELS / side**2)))
+    batch = max(2, min(16, 2 ** round(math.log2(BATCH_PIXELS / side**2))))
     seen = PASSES * traits.pixels / (batch * side**2)
     steps = max(STEPS[0], min(STEPS[1], round(seen / 100) * 100))
     near = max(25, min(99, 2 * round(2 * wide) + 1))
@@ -37,7 +37,7 @@ def rules(config: NetConfig, traits: Traits) -> dict[str, Choice]:
         "model.neighbourhood": Choice(near, f"4 widths of the wide vessels, odd, 25 to 99 ({seen_wide})"),
         "model.window": window,
         "train.augment.crop": Choice(side, "the window of the prediction: instance norm then sees what it learned on"),
-        "train.batch_size": Choice(batch, f"about {BATCH_PIXELS:,} pixels in a step, 2 to 16 crops"),
+        "train.batch_size": Choice(batch, f"about {BATCH_PIXELS:,} pixels in a step, a power of two of crops, 2 to 16"),
         "train.steps": Choice(
             steps, f"each of {traits.pixels:,} pixels is seen {PASSES} times, in {STEPS[0]} to {STEPS[1]} steps"
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 class UNetConfig(LevelsConfig):
     """Settings of `unet`."""
 
+    head: int | None = Field(default=8, ge=1)
+    """Feature channels at full resolution, from which a 1x1 convolution makes the logits; null: MONAI's own net, which
+    has one channel per output there, instance-normalised."""
     residual_units: int = Field(default=2, ge=0)
     """Residual units per level; 0: one plain convolution."""
     activation: Literal["leakyrelu", "relu", "prelu"] = "leakyrelu"
@@ -30,11 +34,12 @@ class UNet(Baseline):
 
     def network(self, config: UNetConfig, inputs: int, outputs: int) -> torch.nn.Module:
         from monai.networks import nets
+        from torch import nn
 
-        return nets.UNet(  # type: ignore[no-any-return]
+        net: nn.Module = nets.UNet(
             spatial_dims=2,
             in_channels=inputs,
-            out_channels=outputs,
+            out_channels=config.head or outputs,
             channels=tuple(config.channels),
             strides=config.strides,
             num_res_units=config.residual_units,
@@ -42,3 +47,7 @@ class UNet(Baseline):
             norm=("instance", {"affine": True}),  # batch norm would differ between processes
             dropout=config.dropout,
         )
+        if config.head is None:
+            return net
+        parts = {"features": net, "activation": nn.LeakyReLU(0.01), "logits": nn.Conv2d(config.head, outputs, 1)}
+        return nn.Sequential(OrderedDict(parts))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.networks.nets import UNet as MonaiUNet
 from pydantic import ValidationError
 
 from vesselbench import Task
@@ -11,6 +12,7 @@ from vesselbench_monai.dynunet import DynUNetConfig
 from vesselbench_monai.flexible_unet import CLASSIFIER, FlexibleUNet, FlexibleUNetConfig
 from vesselbench_monai.norms import instance_norms
 from vesselbench_monai.settings import CHANNELS
+from vesselbench_monai.unet import UNet, UNetConfig
 
 BASELINES = [model for _, model in sorted(load_catalogue("monai").models.items()) if isinstance(model, Baseline)]
 
@@ -52,6 +54,14 @@ def test_a_window_that_the_levels_cannot_halve_is_refused(model):
 def test_dynunet_cannot_supervise_more_levels_than_lie_between_first_and_last():
     with pytest.raises(ValidationError, match="more than the 1 levels"):
         DynUNetConfig(channels=[4, 8, 16], supervised=2)
+
+
+def test_without_a_head_the_unet_is_monais_own_and_with_one_it_has_more_channels_at_full_resolution():
+    own, headed = (UNet().network(UNetConfig(head=head), CHANNELS, 1) for head in (None, 4))
+    image = torch.randn(1, CHANNELS, 32, 32)
+    assert isinstance(own, MonaiUNet)
+    assert own(image).shape == headed(image).shape == (1, 1, 32, 32)
+    assert headed.features(image).shape == (1, 4, 32, 32)
 
 
 @pytest.mark.parametrize("encoder", ["efficientnet-b0", "resnet18"])

@@ -39,7 +39,7 @@ def without(name: str):
     return spoil
 
 
-NAME = "net.model.0.conv.unit0.conv.weight"
+NAME = "net.features.model.0.conv.unit0.conv.weight"
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])

@@ -58,7 +58,7 @@ def test_a_leaf_that_is_fed_with_the_image_learns_as_it_does_at_stage_0(catalogu
         engine = Engine.build(validate_recipe(values, catalogue), dataset.task, catalogue, device)
         steps = [engine.train_step(batches)["loss"].item() for _, batches in engine.train_batches(dataset.of("train"))]
         state = engine.optimizer_state().state()
-        moment = state.tensors["exp_avg/net.model.0.conv.unit0.conv.weight"].fetch()
+        moment = state.tensors["exp_avg/net.features.model.0.conv.unit0.conv.weight"].fetch()
         found.append((steps, moment))
         engine.close()
     (losses, plain), (same, split) = found

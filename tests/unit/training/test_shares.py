@@ -70,7 +70,7 @@ def test_the_first_step_of_a_training_is_the_optimizers_first_and_moves_weights_
 ):
     """AdamW's first update is the learning rate times the sign of the gradient, and the decay of that one step."""
     engine = build(catalogue, dataset, device, stage, precision)
-    share = shares_of(engine.engine, engine.module)["net.model.0.conv.unit0.conv.weight"]
+    share = shares_of(engine.engine, engine.module)["net.features.model.0.conv.unit0.conv.weight"]
     before = share.master().clone()
     _, batches = next(engine.train_batches(dataset.of("train")))
     engine.train_step(batches)
