@@ -25,36 +25,39 @@ def _tolerance(stage: str, official: Tensor) -> float:
     return MASKS if "mask" in stage or "point_logits" in stage else FEATURES
 
 
-def _same(stage: str, found: Tensor, official: Tensor, close: Close) -> None:
+def _same(stage: str, found: Tensor, official: Tensor, exact: Tensor, close: Close) -> None:
     """Only valid tokens are compared, the caller sees to that; a loss may be stored with an axis."""
-    close(f"reference {stage}", found.reshape(official.shape), official, _tolerance(stage, official))
+    close(f"reference {stage}", found.reshape(official.shape), official, _tolerance(stage, official), exact)
 
 
 @torch.no_grad()
 def test_parity_of_the_reference_in_every_stage(stored: Path, close: Close) -> None:
     reference, expected = read_reference(stored, DTYPES[_dtype(stored)]), load_file(stored / "expected.safetensors")
+    exact_stages = read_reference(stored, torch.float64, inner=torch.float64).stages()
     valid = reference.inputs["attention_mask"].bool()
     for stage, found in reference.stages().items():
-        official = expected[stage]
+        official, exact = expected[stage], exact_stages[stage]
         if stage in ("logits", "last_hidden_state"):
-            found, official = found[valid], official[valid]
+            found, official, exact = found[valid], official[valid], exact[valid]
         if stage.startswith("final_mask."):
             clear = expected[stage.replace("final_mask", "final_mask_logits")].abs() > 1e-3
             assert torch.equal(found[clear], official[clear])
         else:
-            _same(stage, found, official, close)
+            _same(stage, found, official, exact, close)
 
 
 def test_parity_of_the_reference_in_losses_and_gradients(stored: Path, close: Close) -> None:
     reference, expected = read_reference(stored, DTYPES[_dtype(stored)]), load_file(stored / "expected.safetensors")
     leaves = {name: tensor.requires_grad_() for name, tensor in reference.tensors.items()}
-    _same("train.pred_masks", reference.trained, expected["train.pred_masks"], close)
+    exact = read_reference(stored, torch.float64, inner=torch.float64)
+    _same("train.pred_masks", reference.trained, expected["train.pred_masks"], exact.trained, close)
     assert torch.equal(reference.targets, expected["train.gt_masks_lowres"].to(reference.dtype))
     losses = reference.losses(expected["train.point_coords"])
+    exact_losses, exact_dense = exact.losses(expected["train.point_coords"]), exact.dense_losses()
     for name, found in losses.items():
-        _same(f"train.{name}", found, expected[f"train.{name}"], close)
+        _same(f"train.{name}", found, expected[f"train.{name}"], exact_losses[name], close)
     for name, found in reference.dense_losses().items():
-        _same(f"train_dense.{name}", found, expected[f"train_dense.{name}"], close)
+        _same(f"train_dense.{name}", found, expected[f"train_dense.{name}"], exact_dense[name], close)
     losses["loss_total"].backward()
     stored_ones = {key for key in expected if key.startswith("train.grad.")}
     assert stored_ones
@@ -70,13 +73,14 @@ def test_parity_of_the_reference_with_a_training_checkpoint(stored: Path, close:
         pytest.skip("this fixture has no training checkpoint")
     expected = load_file(stored / "lora" / "expected.safetensors")
     references = read_adapted(stored, DTYPES[_dtype(stored)])
+    exact = read_adapted(stored, torch.float64, inner=torch.float64)
     for name, reference in references.items():
-        valid = reference.inputs["attention_mask"].bool()
-        _same(f"{name}.logits", reference.logits[valid], expected[f"{name}.logits"][valid], close)
-        _same(f"{name}.llm_loss", reference.llm_loss, expected[f"{name}.llm_loss"], close)
-        _same(f"{name}.seg_embedding", reference.embedding, expected[f"{name}.seg_embedding"], close)
-    mask = reference.final_masks()["sam.video_res_mask"][:1]
-    _same("merged.video_res_mask", mask, expected["merged.video_res_mask"], close)
+        valid, true = reference.inputs["attention_mask"].bool(), exact[name]
+        _same(f"{name}.logits", reference.logits[valid], expected[f"{name}.logits"][valid], true.logits[valid], close)
+        _same(f"{name}.llm_loss", reference.llm_loss, expected[f"{name}.llm_loss"], true.llm_loss, close)
+        _same(f"{name}.seg_embedding", reference.embedding, expected[f"{name}.seg_embedding"], true.embedding, close)
+    mask, true = (one.final_masks()["sam.video_res_mask"][:1] for one in (reference, exact["merged"]))
+    _same("merged.video_res_mask", mask, expected["merged.video_res_mask"], true, close)
     for key, value in expected.items():
         if key.startswith("merged.state."):
             close(f"reference {key}", references["merged"].tensors[key.removeprefix("merged.state.")], value, 1e-6)
