@@ -31,8 +31,8 @@ from vesselbench.scored import ScoredRun, read_scored
 from vesselbench.types import SetName
 from vesselbench.verdict import verdict
 
-SHOWN = 6
-"""Metrics of a table beside the primary one: the declared family first."""
+SHOWN = 5
+"""Metrics of whole images in a table beside the primary one: the declared family first."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def hidden(board: Board) -> Board:
 def board_table(comparison: Comparison) -> Table:
     """A row per contender, best first: its place, scores, cost, folders, and how it stands to the next one."""
     ranked = comparison.ranked()
-    metrics = [comparison.primary, *comparison.family]
-    metrics += [metric for metric in headline(comparison) if metric not in metrics]
+    whole = headline(comparison)
+    metrics = sorted(whole, key=lambda metric: (metric != comparison.primary, metric not in comparison.family))
     metrics = metrics[: SHOWN + 1]
     rows = []
     for place, run in enumerate(ranked, 1):

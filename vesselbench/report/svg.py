@@ -15,11 +15,13 @@ from vesselbench.report.page import read_part
 WIDTH, HEIGHT = 440, 320
 RUNS = 6
 """Colours of runs; they repeat after the sixth."""
-MARGIN = {"left": 62, "right": 14, "top": 14, "bottom": 44}
+MARGIN = {"left": 68, "right": 14, "top": 14, "bottom": 44}
+NAME_Y = 14
+"""Where the name of the vertical axis stands."""
 KEY = 18
 """Height of a row of the key."""
-CHARACTER = 6.3
-"""Mean width of a character in the 12 px of a label."""
+CHARACTER = 8.0
+"""Width of a character of a label in a wide font, at the larger size that a phone gives it."""
 
 
 def colour(place: int) -> str:
@@ -175,10 +177,12 @@ class Axes:
         y = Scale(*ys, size[1] - bottom, MARGIN["top"] + KEY * rows, log_y)
         return cls(drawing, x, y)
 
-    def frame(self, name_x: str, name_y: str, show: Callable[[float], str] = number) -> None:
-        """Grid, numbers and the names of both axes; `show`: numbers of the horizontal one."""
+    def frame(
+        self, name_x: str, name_y: str, show: Callable[[float], str] = number, at: Sequence[float] | None = None
+    ) -> None:
+        """Grid, numbers and the names of both axes; `show` and `at`: words and values of the horizontal one's ticks."""
         self.rule_y(show_numbers=True)
-        self.rule_x(show)
+        self.rule_x(show, at)
         self.name(name_x, name_y)
 
     def rule_y(self, show_numbers: bool) -> None:
@@ -188,18 +192,23 @@ class Axes:
             if show_numbers:
                 self.drawing.text(self.x.start - 7, at + 4, number(value), "label", "end")
 
-    def rule_x(self, show: Callable[[float], str] = number) -> None:
-        for value in self.x.ticks():
+    def rule_x(self, show: Callable[[float], str] = number, at_values: Sequence[float] | None = None) -> None:
+        for value in self.x.ticks() if at_values is None else at_values:
             at = self.x(value)
             self.drawing.line(at, self.y.start, at, self.y.end, "grid")
-            self.drawing.text(at, self.y.start + 17, show(value), "label", "middle")
+            words = show(value)
+            outside = at + 0.5 * CHARACTER * len(words) > self.drawing.width
+            place, anchor = (self.drawing.width - 1, "end") if outside else (at, "middle")
+            self.drawing.text(place, self.y.start + 17, words, "label", anchor)
         self.drawing.line(self.x.start, self.y.start, self.x.end, self.y.start, "axis")
 
     def name(self, name_x: str, name_y: str) -> None:
-        """What the axes measure."""
-        self.drawing.text((self.x.start + self.x.end) / 2, self.y.start + 37, name_x, "", "middle")
+        """What the axes measure; nothing for an empty name."""
+        if name_x:
+            self.drawing.text((self.x.start + self.x.end) / 2, self.y.start + 37, name_x, "", "middle")
         middle = (self.y.start + self.y.end) / 2
-        self.drawing.text(13, middle, name_y, "", "middle", -90)
+        if name_y:
+            self.drawing.text(NAME_Y, middle, name_y, "", "middle", -90)
 
 
 def shortened(name: str, longest: int = 24) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from vesselbench.compare import compare, with_ladder
 from vesselbench.ladder import Ladder, Rung
+from vesselbench.report.drawings.costs import clock_ticks, seconds
 from vesselbench.report.svg import standalone
 from vesselbench.report.view import plots_of
 from vesselbench.rundir import write_jsonl
@@ -99,3 +100,20 @@ def test_the_ladder_stands_in_the_order_of_its_scores_with_the_runs_in_it(write_
     ladder = Ladder((rung("empty", 0.0), rung("reference", 1.0), rung("shifted", 0.85), rung("otsu", None)))
     comparison = with_ladder(compare([write_run(name, {"x": 0.5, "y": 0.7}) for name in "ab"]), ladder)
     assert checked(comparison)["ladder"].endswith("reference 1.000, shifted 0.850, b 0.600, a 0.600, empty 0.000")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (80, 150, ["2 min"]),
+        (70, 2000, ["2 min", "5 min", "10 min", "30 min"]),
+        (0.4, 3, ["1 s", "2 s"]),
+        (1, 90 * 86400, ["1 s", "30 s", "10 min", "5 h", "5 d"]),
+    ],
+)
+def test_times_are_marked_where_a_clock_has_round_ones(low, high, shown):
+    assert [seconds(tick) for tick in clock_ticks(low, high)] == shown
+
+
+def test_times_between_two_round_ones_have_plain_ticks():
+    assert clock_ticks(130, 280) is None

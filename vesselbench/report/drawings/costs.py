@@ -10,10 +10,23 @@ from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
 from vesselbench.report.svg import Axes, Drawing, colour, number, shortened, spread
 
+MINUTE, HOUR, DAY = 60, 3600, 86400
+CLOCK = (
+    *(1, 2, 5, 10, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE),
+    *(HOUR, 2 * HOUR, 5 * HOUR, 10 * HOUR, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 20 * DAY, 50 * DAY, 100 * DAY),
+)
+MOST_TICKS = 5
+
+
+def clock_ticks(low: float, high: float) -> list[float] | None:
+    """Round times between two numbers of seconds, at most `MOST_TICKS`; None where a plain axis has to do."""
+    found = [float(value) for value in CLOCK if low <= value <= high]
+    return found[:: -(-len(found) // MOST_TICKS)] if found else None
+
 
 def seconds(value: float) -> str:
     """A tick of a time axis."""
-    for limit, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+    for limit, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
         if value >= limit:
             return f"{value / limit:.3g} {unit}"
     return f"{value:.3g} s"
@@ -32,7 +45,7 @@ def draw_time_to_quality(comparison: Comparison) -> Drawn | None:
         return None
     xs, ys = spread([x for x, _ in points], log=True), spread([y for _, y in points])
     axes = Axes.between(xs, ys, log_x=True, labels=[*enumerate(run.label for run in comparison.runs)])
-    axes.frame("training time (logarithmic)", f"{metric} on the validation set", seconds)
+    axes.frame("training time (logarithmic)", f"{metric} on the validation set", seconds, clock_ticks(*xs))
     drawing, said = axes.drawing, []
     for place, course in courses:
         at = [(axes.x(x), axes.y(y)) for x, y in course if x > 0]
@@ -81,8 +94,10 @@ def _draw_cost(
     ]
     if not points:
         return None
-    axes = Axes.between(spread([x for _, x, _ in points], log=True), spread([y for _, _, y in points]), log_x=True)
-    axes.frame(axis, f"mean {metric} on the {comparison.set_name} set", tick)
+    xs = spread([x for _, x, _ in points], log=True)
+    axes = Axes.between(xs, spread([y for _, _, y in points]), log_x=True)
+    at = clock_ticks(*xs) if tick is seconds else None
+    axes.frame(axis, f"mean {metric} on the {comparison.set_name} set", tick, at)
     for place, x, y in points:
         _label(axes.drawing, axes, comparison.runs[place].label, place, x, y)
     listed = "; ".join(f"{comparison.runs[p].label} {words.score(y)} for {say(x)}" for p, x, y in points)
@@ -95,4 +110,4 @@ def _label(drawing: Drawing, axes: Axes, label: str, place: int, x: float, y: fl
     at, up = axes.x(x), axes.y(y)
     drawing.dot(at, up, 6, f"dot {colour(place)}", label)
     right = at < (axes.x.start + axes.x.end) / 2
-    drawing.text(at + (10 if right else -10), up + 4, shortened(label, 20), "halo", "start" if right else "end")
+    drawing.text(at + (10 if right else -10), up + 4, shortened(label, 16), "halo", "start" if right else "end")

@@ -10,7 +10,7 @@ from vesselbench.declared import plural
 from vesselbench.pairing import Pair
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
-from vesselbench.report.svg import HEIGHT, WIDTH, Axes, colour, shortened, spread
+from vesselbench.report.svg import CHARACTER, HEIGHT, WIDTH, Axes, colour, shortened, spread
 from vesselbench.statistics.paired import TIE
 
 MANY = 40
@@ -44,7 +44,7 @@ def draw_scores(comparison: Comparison) -> Drawn | None:
     share = words.share(len(comparison.observer2 or ()), len(comparison.images))
     person = "" if observed is None else f"second observer {words.score(observed)}{f' ({share})' if share else ''}"
     low, high = spread([*every, *([] if observed is None else [observed])])
-    axes = Axes.between((-0.5, len(runs) - 0.5), (low, high))
+    axes = Axes.between((-0.5, len(runs) - 0.5), (low, high), right=5 * CHARACTER)
     axes.rule_y(show_numbers=True)
     drawing = axes.drawing
     for values in zip(*columns, strict=True):
@@ -59,7 +59,7 @@ def draw_scores(comparison: Comparison) -> Drawn | None:
             at = axes.y(mean)
             drawing.line(axes.x(place - 0.24), at, axes.x(place + 0.24), at, "thick")
             drawing.text(axes.x(place + 0.27), at + 4, words.score(mean), "strong halo")
-        width = int((axes.x.end - axes.x.start) / len(runs) / 7)
+        width = int((axes.x.end - axes.x.start) / len(runs) / (CHARACTER + 0.6))
         drawing.text(axes.x(place), axes.y.start + 17, shortened(run.label, max(6, width)), "", "middle")
     if observed is not None:
         drawing.line(axes.x.start, axes.y(observed), axes.x.end, axes.y(observed), "rule dashed")

@@ -9,7 +9,7 @@ from vesselbench.comparison import Comparison
 from vesselbench.contender import mean_of
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
-from vesselbench.report.svg import Axes, colour
+from vesselbench.report.svg import NAME_Y, Axes, colour
 
 NAMES = {"recall_by_width": "recall", "precision_by_width": "precision", "cldice_by_width": "clDice"}
 
@@ -52,7 +52,7 @@ def _draw(comparison: Comparison, family: str, metrics: Sequence[str]) -> Drawn:
         held = sum(value is not None for value in comparison.runs[0].values(metric))
         drawing.text(axes.x(at), axes.y.start + 15, _tag(metric), "label", "middle")
         drawing.text(axes.x(at), axes.y.start + 28, f"n={held}", "label small", "middle")
-    drawing.text(13, (axes.y.start + axes.y.end) / 2, f"mean {name}", "", "middle", -90)
+    drawing.text(NAME_Y, (axes.y.start + axes.y.end) / 2, f"mean {name}", "", "middle", -90)
     alt = f"Mean {name} by vessel width. {'; '.join(said)}"
     caption = f"Mean {name} over the images that have vessels of this width (n), thin to wide."
     return Drawn.of(f"widths-{family.removesuffix('_by_width')}", drawing, alt, caption)

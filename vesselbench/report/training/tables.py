@@ -21,7 +21,7 @@ PHASES = (
     ("saving", "checkpoints"),
     ("logging", "logging"),
     ("start", "start"),
-    ("smoke test", "one image validated before the start"),
+    ("smoke test", "validation of one image"),
 )
 """Keys of `time_split` of run.json, and what they are."""
 
