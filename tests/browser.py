@@ -120,3 +120,33 @@ class Browser:
         message, _, self._buffer = self._buffer.partition(b"\0")
         answer: dict[str, Any] = json.loads(message)
         return answer
+
+
+ILLEGIBLE = """[...document.querySelectorAll('svg')].flatMap(svg => {
+  const frame = svg.getBoundingClientRect(), found = [];
+  const words = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
+  words.forEach(([word, box], place) => {
+    if (box.left < frame.left - 1 || box.right > frame.right + 1) found.push(`cut off: ${word}`);
+    if (box.top < frame.top - 1 || box.bottom > frame.bottom + 1) found.push(`cut off: ${word}`);
+    words.slice(place + 1).forEach(([other, second]) => {
+      const wide = Math.min(box.right, second.right) - Math.max(box.left, second.left);
+      const high = Math.min(box.bottom, second.bottom) - Math.max(box.top, second.top);
+      if (wide > 2 && high > 3) found.push(`${word} over ${other}`);
+    });
+  });
+  return found.map(said => `${svg.getAttribute('aria-label').slice(0, 40)}: ${said}`);
+})"""
+"""Words of plots that are cut off by their frame, or lie on other words."""
+
+
+def check_page(browser: Browser, page: Path) -> None:
+    """No request, no complaint, nothing sideways, no words cut off: on a desktop and a phone, light and dark."""
+    for width in (1280, 390):
+        for dark in (False, True):
+            browser.open(page, width, dark=dark)
+            assert browser.requests() == [page.resolve().as_uri()]
+            assert browser.complaints() == []
+            assert browser.value("window.innerWidth") == width
+            assert browser.value("document.documentElement.scrollWidth") <= width
+            assert browser.value(ILLEGIBLE) == []
+            assert browser.value("[...document.images].every(image => image.complete && image.naturalWidth > 0)")

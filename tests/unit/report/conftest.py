@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.browser import Browser, find_chromium
 from vesselbench.config import DataConfig
 from vesselbench.data.formats.pairs import Pairs
 from vesselbench.data.masks import mask_sha256
@@ -23,6 +24,16 @@ from vesselbench.types import Example
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
     return load_catalogue("")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("Chromium is not installed (.ci/run installs it)")
+    opened = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.browser import Browser, find_chromium
+from tests.browser import check_page
 from vesselbench.compare import compare
+from vesselbench.learning import Curve, Size
 from vesselbench.report import render_comparison
 from vesselbench.report.leaderboard import make_board, render_board
+from vesselbench.report.learning import render_curve
 
-PROGRAM = find_chromium()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed (.ci/run installs it)")
-ILLEGIBLE = """[...document.querySelectorAll('svg')].flatMap(svg => {
-  const frame = svg.getBoundingClientRect(), found = [];
-  const words = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
-  words.forEach(([word, box], place) => {
-    if (box.left < frame.left - 1 || box.right > frame.right + 1) found.push(`cut off: ${word}`);
-    if (box.top < frame.top - 1 || box.bottom > frame.bottom + 1) found.push(`cut off: ${word}`);
-    words.slice(place + 1).forEach(([other, second]) => {
-      const wide = Math.min(box.right, second.right) - Math.max(box.left, second.left);
-      const high = Math.min(box.bottom, second.bottom) - Math.max(box.top, second.top);
-      if (wide > 2 && high > 3) found.push(`${word} over ${other}`);
-    });
-  });
-  return found.map(said => `${svg.getAttribute('aria-label').slice(0, 40)}: ${said}`);
-})"""
-"""Words of plots that are cut off by their frame, or lie on other words."""
 LONG = "unet-with-a-name-that-is-far-too-long-for-a-phone-and-goes-on"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    opened = Browser(PROGRAM, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -45,20 +22,8 @@ def page(write_predictions, catalogue, tmp_path) -> Path:
     return render_comparison(compare(runs), tmp_path / "out", catalogue)
 
 
-def check(browser: Browser, page: Path) -> None:
-    for width in (1280, 390):
-        for dark in (False, True):
-            browser.open(page, width, dark=dark)
-            assert browser.requests() == [page.resolve().as_uri()]
-            assert browser.complaints() == []
-            assert browser.value("window.innerWidth") == width
-            assert browser.value("document.documentElement.scrollWidth") <= width
-            assert browser.value(ILLEGIBLE) == []
-            assert browser.value("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-
-
 def test_the_comparison_asks_for_nothing_and_fits_a_phone(browser, page):
-    check(browser, page)
+    check_page(browser, page)
     assert browser.value("document.querySelectorAll('svg').length") >= 5
     assert browser.value("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
 
@@ -94,4 +59,14 @@ def test_what_the_browser_reports_is_heard_at_all(browser, tmp_path):
 
 def test_the_leaderboard_asks_for_nothing_and_fits_a_phone(browser, write_run, tmp_path):
     runs = [write_run(name, {"x": 0.9, "y": mean}) for name, mean in (("a", 0.8), ("b", 0.4), (LONG, 0.5))]
-    check(browser, render_board(make_board(runs), tmp_path / "board"))
+    check_page(browser, render_board(make_board(runs), tmp_path / "board"))
+
+
+def test_the_learning_curve_asks_for_nothing_and_fits_a_phone(browser, write_run, tmp_path):
+    sizes = []
+    for groups, ours, theirs in ((2, 0.61, 0.72), (4, 0.7, 0.74), (8, 0.82, 0.78), (16, 0.86, 0.79)):
+        train = tuple(f"p{one}" for one in range(groups))
+        means = ((LONG, ours), ("small", theirs))
+        runs = [write_run(name, {"x": mean, "y": mean - 0.02, "z": mean + 0.03}, train=train) for name, mean in means]
+        sizes.append(Size(groups / 16, groups, groups, compare(runs)))
+    check_page(browser, render_curve(Curve(tuple(sizes), (LONG, "small")), tmp_path / "curve"))
