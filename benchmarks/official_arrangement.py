@@ -4,7 +4,9 @@ Per image exactly 5 objects, by repetition, each with its own copy of the image'
 at every position; the hidden states of all layers; text_hidden_fcs over all tokens; eager attention in InternVL;
 targets by nearest resizing, the chosen one of three candidates learns. The official configuration also computes the
 blocks of the language model a second time in the backward pass (gradient checkpointing), which is timed apart: it
-trades time for memory on purpose. Not done here: the optimizer step, bfloat16, the term of weight 0 that keeps a graph
+trades time for memory on purpose. SAM 2 and LoRA are transformers' and peft's own here. transformers 5.23 computes in
+every block of SAM's encoder an attention matrix over the heads that nobody reads, which the official code does not;
+`plain_official` has none of it. Not done here: the optimizer step, bfloat16, the term of weight 0 that keeps a graph
 without masks connected, and the dropout of LoRA, none of which either side has in this comparison.
 """
 
@@ -12,12 +14,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from peft.tuners.lora import Linear
 from torch import Tensor
 from transformers import Sam2Model
 
 from vesselbench import Batch
 from vesselbench_sa2va.config import LossSettings, Sa2VAConfig
 from vesselbench_sa2va.losses import OFFICIAL_EPS, point_losses, sample_map
+from vesselbench_sa2va.lowrank import LoraLinear
 from vesselbench_sa2va.model import Sa2VAModule, normalise
 from vesselbench_sa2va.sam2 import best_mask, sam2_config
 from vesselbench_sa2va.sizes import LanguageShape, SamShape, Shape, TokenIds, VisionShape
@@ -45,6 +49,9 @@ class OfficialModule(Sa2VAModule):
 
     def __init__(self, shape: Shape, config: Sa2VAConfig, frozen: bool) -> None:
         super().__init__(shape, config, frozen)
+        for layer in self.vlm.modules():
+            if isinstance(layer, LoraLinear):
+                layer.__class__ = Linear
         sam = Sam2Model(sam2_config(shape.sam))
         sam.load_state_dict(self.sam.state_dict())
         for new, own in zip(sam.parameters(), self.sam.parameters(), strict=True):

@@ -31,14 +31,20 @@ class Targets:
 
 def sample_map(maps: Tensor, points: Tensor) -> Tensor:
     """Bilinear values [N,C,P] of maps [N,C,h,w] at points [N,P,2], (x, y) in [0,1] from edge to edge; 0 outside."""
-    return F.grid_sample(maps, 2 * points.unsqueeze(1) - 1, align_corners=False).squeeze(2)
+    return read_map(maps, 2 * points - 1)
+
+
+def read_map(maps: Tensor, grid: Tensor) -> Tensor:
+    """The same at points in torch's own coordinates: [-1,1] from edge to edge."""
+    return F.grid_sample(maps, grid.unsqueeze(1), align_corners=False).squeeze(2)
 
 
 def sample_masks(masks: list[Tensor], points: Tensor) -> Tensor:
     """Bilinear values [N,P] of masks of any size at points [N,P,2]: soft targets in [0,1]."""
-    rows = [
-        sample_map(mask.to(points.dtype)[None, None], row[None])[0, 0] for mask, row in zip(masks, points, strict=True)
-    ]
+    grid = points.mul(2).sub_(1)  # of many points: every copy that is saved counts
+    if len({mask.shape for mask in masks}) == 1:
+        return read_map(torch.stack(masks)[:, None].to(points.dtype), grid)[:, 0]
+    rows = [read_map(mask.to(points.dtype)[None, None], row[None])[0, 0] for mask, row in zip(masks, grid, strict=True)]
     return torch.stack(rows)
 
 
@@ -63,8 +69,10 @@ def shares(rows: Tensor, count: int) -> Tensor:
 
 def uniform_points(seeds: Tensor, count: int, device: torch.device) -> Tensor:
     """Points [N,count,2] in [0,1], each row drawn from its seed: alike on any rank and in any micro-batch."""
-    rows = [torch.rand(count, 2, generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()]
-    return torch.stack(rows).to(device)
+    points = torch.empty(len(seeds), count, 2)
+    for row, seed in zip(points, seeds.tolist(), strict=True):
+        torch.rand(count, 2, generator=torch.Generator().manual_seed(seed), out=row)
+    return points.to(device)
 
 
 def uncertain_points(logits: Tensor, count: int) -> Tensor:
@@ -78,10 +86,16 @@ def uncertain_points(logits: Tensor, count: int) -> Tensor:
     return distance.topk(count, dim=2, largest=False, sorted=False).indices
 
 
-def take_rows(table: Tensor, index: Tensor) -> Tensor:
-    """Of `table` [N,M,...] the rows index [N,K,P], each among its own N: [N*K,P,...]."""
-    rows = index + table.shape[1] * torch.arange(len(table), device=table.device).view(-1, 1, 1)
-    return table.flatten(0, 1).index_select(0, rows.flatten()).view(-1, index.shape[2], *table.shape[2:])
+def take_rows(index: Tensor, *tables: Tensor) -> list[Tensor]:
+    """Of each table, float32 [N,M] or [N,M,2], the rows index [N,K,P], each among its own N: [N*K,P,...]."""
+    count = tables[0].shape[1]
+    rows = (index + count * torch.arange(len(index), device=index.device).view(-1, 1, 1)).flatten()
+    taken = []
+    for table in tables:
+        whole = table.view(torch.float64) if table.ndim == 3 else table  # a pair is moved as one number: half the time
+        picked = whole.reshape(-1).index_select(0, rows).view(table.dtype)
+        taken.append(picked.view(-1, index.shape[2], *table.shape[2:]))
+    return taken
 
 
 def point_losses(logits: Tensor, targets: Tensor, eps: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -101,9 +115,11 @@ def point_losses(logits: Tensor, targets: Tensor, eps: float = 0.0) -> tuple[Ten
 
 def iou_of(logits: Tensor, targets: Tensor) -> Tensor:
     """IoU [N,K] of candidates with logits [N,K,M] and a mask [N,M] at uniform points; 1 where both are empty."""
-    predicted, true = logits > 0, (targets > 0.5)[:, None]
-    union = (predicted | true).sum(-1).float()
-    return torch.where(union > 0, (predicted & true).sum(-1) / union.clamp(min=1), 1.0)
+    predicted, true = (logits > 0).float(), (targets > 0.5).float()[:, None]  # floats are added up faster than bits
+    areas = predicted.sum(-1) + true.sum(-1)
+    both = predicted.mul_(true).sum(-1)
+    union = areas - both
+    return torch.where(union > 0, both / union.clamp(min=1), 1.0)
 
 
 def mask_losses(logits: Tensor, iou: Tensor, targets: Targets, settings: LossSettings) -> dict[str, Tensor]:
@@ -118,18 +134,18 @@ def mask_losses(logits: Tensor, iou: Tensor, targets: Targets, settings: LossSet
     few = settings.points - certain
     points = uniform_points(targets.seeds, many + kept * few, logits.device)
     with torch.no_grad():
-        values, places = sample_masks(targets.masks, points), points * targets.content[:, None].float()
-        drawn = sample_map(logits, places[:, :many])
+        values, grid = sample_masks(targets.masks, points), points.mul(2 * targets.content[:, None].float()).sub_(1)
+        drawn = read_map(logits, grid[:, :many])
         true_iou = iou_of(drawn, values[:, :many])
         if settings.candidates == "chosen":
             chosen = iou.argmax(1, keepdim=True)
             drawn = drawn.gather(1, chosen[..., None].expand(-1, -1, many))
         fresh = torch.arange(many, many + kept * few, device=logits.device).view(kept, few)
         index = torch.cat([uncertain_points(drawn, certain), fresh.expand(len(logits), -1, -1)], dim=2)
-        values, places = take_rows(values, index), take_rows(places, index)
+        values, grid = take_rows(index, values, grid)
     if settings.candidates == "chosen":
         logits = logits.gather(1, chosen[..., None, None].expand(-1, -1, *logits.shape[2:]))
-    predicted = sample_map(logits.flatten(0, 1)[:, None], places)[:, 0]
+    predicted = read_map(logits.flatten(0, 1)[:, None], grid)[:, 0]
     entropy, dice = (part.view(-1, kept).mean(1) for part in point_losses(predicted, values, targets.eps))
     weight = targets.present.float() * shares(targets.images, int(targets.images.max()) + 1)
     return {

@@ -13,6 +13,7 @@ from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.generate import Answered, status_of, write_answers
 from vesselbench_sa2va.internvl import add_lora, build_internvl
 from vesselbench_sa2va.losses import OFFICIAL_EPS, Targets, answer_losses, mask_losses, shrink_masks
+from vesselbench_sa2va.lowrank import exchange_lora
 from vesselbench_sa2va.prompts import TEMPLATES
 from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, image_maps, to_image_sizes
 from vesselbench_sa2va.sizes import Shape
@@ -41,6 +42,7 @@ class Sa2VAModule(nn.Module):
         self.shape, self.settings, self.frozen = shape, config, frozen
         official_tokens = frozen and config.lora.tokens == "official"
         self.vlm: Any = add_lora(build_internvl(shape, config.attention), config.lora, copies=official_tokens)
+        exchange_lora(self.vlm)
         hidden = shape.language.hidden
         lean = frozen and not official_tokens
         self.new_embedding = NewEmbedding(shape.tokens.new, hidden) if lean else None

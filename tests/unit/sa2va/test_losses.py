@@ -75,10 +75,20 @@ def test_no_point_or_every_point_may_be_an_uncertain_one(count: int) -> None:
 
 
 def test_rows_are_taken_from_the_own_table_only() -> None:
-    table, index = torch.rand(3, 20, 2), torch.randint(0, 20, (3, 4, 5))
-    taken = take_rows(table, index).view(3, 4, 5, 2)
-    for own, rows, found in zip(table, index, taken, strict=True):
-        assert torch.equal(own[rows], found)
+    pairs, single, index = torch.rand(3, 20, 2), torch.rand(3, 20), torch.randint(0, 20, (3, 4, 5))
+    pairs[1, 3] = torch.tensor([float("nan"), -0.0])
+    for table, taken in zip((pairs, single), take_rows(index, pairs, single), strict=True):
+        for own, rows, found in zip(table, index, taken.view(3, 4, 5, *table.shape[2:]), strict=True):
+            assert torch.equal(own[rows].nan_to_num(7), found.nan_to_num(7))
+
+
+def test_masks_of_one_size_and_of_several_are_read_alike() -> None:
+    masks = [torch.randint(0, 2, (9, 12), dtype=torch.uint8), torch.randint(0, 2, (9, 12), dtype=torch.uint8)]
+    points = torch.rand(3, 50, 2)
+    both = sample_masks(masks, points[:2])
+    several = sample_masks([*masks, torch.ones(4, 4, dtype=torch.uint8)], points)
+    assert torch.equal(both, several[:2])
+    assert torch.equal(both[1:], sample_masks(masks[1:], points[1:2]))
 
 
 def test_perfect_logits_cost_nothing_and_opposite_ones_much() -> None:
