@@ -108,9 +108,15 @@ class Timed:
         self.note(figures=figures.as_json(), machine=asdict(machine))
         return figures
 
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is measured; with --benchmark-disable an entry only shows that it still works, and may be
+        smaller."""
+        return self._rounds is not None
+
     def note(self, **facts: object) -> None:
         """Facts beside the figures; nothing with --benchmark-disable."""
-        if self._rounds is not None:
+        if self.enabled:
             self._benchmark.extra_info.update(facts)
 
 
