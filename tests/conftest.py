@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from vesselbench.plugins import Catalogue, load_catalogue
 
 # One thread everywhere: a run in this process and one in a process of its own must add in the same order to be equal to
 # the bit. Set before torch is imported, and inherited by what the tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# No test asserts a time: on a busy machine one example took longer than hypothesis' 200 ms.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     import torch
