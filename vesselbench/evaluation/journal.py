@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from vesselbench.data.masks import mask_sha256
-from vesselbench.distributed import rank
 from vesselbench.evaluation.conventions import Tables
 from vesselbench.evaluation.notes import Notes
 from vesselbench.rundir import UNFINISHED, RunDir
@@ -43,8 +42,6 @@ class Journal:
         self._run, self._set = run, set_name
         self._notes = Notes(run.evaluation(set_name), UNFINISHED, key, self._parsed)
         self.done = self._notes.before
-        if self.done and rank() == 0:
-            log.info("%d images of the %s set were scored before it was stopped; it goes on", len(self.done), set_name)
 
     def add(self, scored: Scored) -> None:
         """Note an image whose mask is stored; from any thread."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vesselbench.distributed import on_first, rank
+from vesselbench.errors import UserError
 from vesselbench.rundir import append_jsonl, part_name, parts_of, write_jsonl
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class Notes(Generic[ITEM]):
     Every rank must make it. Rank 0 reads what all ranks of the work before have left, however many they were; what was
     noted of something else (an unlike `key`) is forgotten. `before`: what is taken over, by id, the same on every
     rank. ITEM is a dataclass; `parse` makes one of the value of a line, by the id of its image, or None, after it has
-    said why, of one that does not count. Raises OSError when the folder cannot be written.
+    said why, of one that does not count. UserError, on every rank, when the folder cannot be read or written.
     """
 
     def __init__(
@@ -32,14 +33,22 @@ class Notes(Generic[ITEM]):
         self._folder, self._name, self._parse, self._lock = folder, name, parse, threading.Lock()
         self._head = {"key": json.loads(json.dumps(key))}
         self._path = folder / part_name(name, rank())
-        self.before: dict[str, ITEM] = on_first(self._take_over)
+        self.before: dict[str, ITEM] = on_first(self._taken_over)
         if rank() != 0:
             write_jsonl(self._path, [self._head])
+        elif self.before:
+            log.info("%d images of %s were done before it was stopped; it goes on", len(self.before), folder)
 
     def add(self, item: ITEM) -> None:
         """Note an image, from any thread."""
         with self._lock:
             append_jsonl(self._path, asdict(item))  # type: ignore[call-overload]
+
+    def _taken_over(self) -> dict[str, ITEM]:
+        try:
+            return self._take_over()
+        except OSError as error:  # on rank 0 alone; as the user's error all ranks end with it
+            raise UserError(f"cannot use {error.filename}: {error.strerror}", "see to its permissions") from error
 
     def _take_over(self) -> dict[str, ITEM]:
         """Read all files and write what counts into one; only then the others go, so that a kill here loses nothing."""

@@ -168,3 +168,14 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path, catalogue):
     assert 2 <= len(again.asked) < 6
     assert again.asked == [f"eye {number}" for number in range(6 - len(again.asked), 6)]
     assert [row.values["dice"] for row in result.scores.rows] == [1.0] * 6
+
+
+@pytest.mark.parametrize("config", [FIXED, CHOSEN], ids=["known threshold", "threshold to be chosen"])
+def test_it_is_said_that_it_goes_on(config, catalogue, write_samples, tmp_path, caplog):
+    samples, run = write_samples(5), RunDir.new(tmp_path, "grey")
+    with caplog.at_level(logging.INFO, "vesselbench"):
+        stopped(config, samples, catalogue, run, after=4)
+        assert "it goes on" not in caplog.text
+        evaluate(Failing(), samples, config, catalogue, run=run, **KNOWN)
+    assert "4 images of " in caplog.text
+    assert "were done before it was stopped; it goes on" in caplog.text
