@@ -1,7 +1,9 @@
-"""Planned against measured, on this processor: ``python -m benchmarks.bench_plan`` prints a table, one line per recipe.
+"""Planned against measured, on this processor: ``python -m benchmarks.bench_plan`` prints a table, one line per case.
 
-Memory is what each rank grew at most over what it held before the engine was built (the libraries warm, by a small
-engine). Time is the median of the optimizer steps after the first. Every rank is a process with one thread.
+Memory is what each rank grew at most over what it held before the engine was built: the libraries warm, by a training
+of the same model on one small sample, and what that has freed given back. Every rank is a process with one thread.
+Time is the median of the optimizer steps after the first, by the clock and by the rank's processor time, which other
+programs on the machine do not lengthen.
 """
 
 from __future__ import annotations
@@ -19,20 +21,30 @@ from typing import Any
 from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import load_recipe
 
-BIG = ("data.options.images=12", "data.options.size=256", "train.check_after=0")
-UNET, SEGRESNET, DYNUNET = ("unet", "train.augment.crop=192"), ("segresnet",), ("dynunet",)
-WIDE = "model.channels=[64,128,256,512]"
+BIG = ("data.options.images=12", "data.options.size=256", "train.check_after=0", "configure=[]")
+WIDE = ("unet", "train.augment.crop=192", "model.channels=[64,128,256,512]")
+LOW = "train.precision=autocast"
 CASES: tuple[tuple[int, int, tuple[str, ...]], ...] = (
-    (1, 0, (*UNET, "train.batch_size=8")),
-    (1, 0, (*UNET, WIDE, "train.batch_size=4")),
-    (1, 2, (*UNET, WIDE, "train.batch_size=4")),
-    (1, 3, (*UNET, WIDE, "train.batch_size=8", "train.micro_batch=4")),
-    (1, 0, (*SEGRESNET, "train.batch_size=4")),
-    (1, 0, (*DYNUNET, "train.batch_size=4")),
+    (1, 0, ("unet", "train.augment.crop=192", "train.batch_size=8")),
+    (1, 2, (*WIDE, "train.batch_size=4")),
+    (1, 3, (*WIDE, "train.batch_size=8", "train.micro_batch=4")),
+    (1, 0, ("segresnet", "train.batch_size=4")),
+    (1, 0, ("dynunet", "train.batch_size=4", LOW)),
+    (1, 1, ("attention_unet", "train.batch_size=4")),
+    (1, 0, ("unetplusplus", "train.batch_size=4")),
+    (1, 0, ("swinunetr", "train.batch_size=2")),
+    (1, 0, ("flexible_unet", "train.batch_size=4")),
     (1, 0, ("sa2va", "train.batch_size=16")),
-    (2, 1, (*UNET, WIDE, "train.batch_size=8")),
-    (2, 2, (*UNET, WIDE, "train.batch_size=8")),
-    (2, 3, (*UNET, WIDE, "train.batch_size=8")),
+    (1, 3, ("sa2va", "train.batch_size=16")),
+    (2, 0, ("unet", "train.augment.crop=192", "train.batch_size=8", LOW)),
+    (2, 1, (*WIDE, "train.batch_size=8")),
+    (2, 2, (*WIDE, "train.batch_size=8")),
+    (2, 3, (*WIDE, "train.batch_size=8")),
+    (2, 0, ("segresnet", "train.batch_size=8")),
+    (2, 2, ("dynunet", "train.batch_size=8")),
+    (2, 0, ("attention_unet", "train.batch_size=8")),
+    (2, 1, ("unetplusplus", "train.batch_size=8")),
+    (2, 3, ("swinunetr", "train.batch_size=4")),
     (2, 3, ("sa2va", "train.batch_size=16")),
     (2, 3, ("sa2va", "train.batch_size=16", "train.micro_batch=1")),
 )
@@ -40,7 +52,8 @@ STEPS = 4
 
 
 def measure(name: str, stage: int, changes: tuple[str, ...]) -> dict[str, Any]:
-    """On this rank: bytes grown, seconds of each step."""
+    """On this rank: bytes grown, seconds of each step by the clock and by the processor."""
+    import ctypes
     import gc
 
     from vesselbench import distributed
@@ -48,7 +61,10 @@ def measure(name: str, stage: int, changes: tuple[str, ...]) -> dict[str, Any]:
     from vesselbench.training.engine import Engine, prepare_process
 
     catalogue = load_catalogue()
-    small, _ = load_recipe("unet", catalogue, overrides=[*BIG, "train.steps=1", f"train.zero_stage={stage}"])
+    world = int(os.environ["WORLD_SIZE"])
+    kept = [text for text in changes if not text.startswith(("train.batch_size", "train.micro_batch"))]
+    little = [f"train.batch_size={world}", "train.augment.crop=64", "train.steps=1"]
+    small, _ = load_recipe(name, catalogue, overrides=[*BIG, *kept, *little, f"train.zero_stage={stage}"])
     recipe, _ = load_recipe(
         name, catalogue, overrides=[*BIG, *changes, f"train.steps={STEPS}", f"train.zero_stage={stage}"]
     )
@@ -58,19 +74,21 @@ def measure(name: str, stage: int, changes: tuple[str, ...]) -> dict[str, Any]:
     for _, batches in warm.train_batches(dataset.of("train")):
         warm.train_step(batches)
     warm.close()
-    del warm
+    del warm, batches
     gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
-    before, seconds = _status("VmRSS"), []
+    before, seconds, busy = _status("VmRSS"), [], []
     engine = Engine.build(recipe, dataset.task, catalogue, device)
     for _, batches in engine.train_batches(dataset.of("train")):
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         engine.train_step(batches)
         seconds.append(time.perf_counter() - started)
+        busy.append(time.process_time() - used)
     grown = _status("VmHWM") - before
     engine.close()
     distributed.disconnect()
-    return {"grown": grown, "seconds": seconds}
+    return {"grown": grown, "seconds": seconds, "busy": busy}
 
 
 def _status(field: str) -> int:
@@ -96,7 +114,7 @@ def start(world: int, stage: int, words: tuple[str, ...]) -> list[dict[str, Any]
         for rank in range(world)
     ]
     try:
-        texts = [rank.communicate(timeout=240)[0] for rank in ranks]
+        texts = [rank.communicate(timeout=900)[0] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
@@ -108,19 +126,19 @@ def main(numbers: list[int]) -> None:
     from vesselbench.planner import make_plan
 
     catalogue = load_catalogue()
-    sys.stdout.write("ranks stage recipe | MiB planned measured ratio | s/step planned measured\n")
+    sys.stdout.write("case ranks stage recipe | MiB planned measured ratio | s/step planned clock processor\n")
     for number in numbers or range(len(CASES)):
         world, stage, (name, *changes) = CASES[number]
-        found = start(world, stage, (name, *changes))
         recipe, _ = load_recipe(name, catalogue, overrides=[*BIG, *changes, f"train.zero_stage={stage}"])
         plan = make_plan(recipe, catalogue, world)
+        found = start(world, stage, (name, *changes))
         grown = max(rank["grown"] for rank in found) / 2**20
         planned = plan.own.memory.total / 2**20
-        took = max(statistics.median(rank["seconds"][1:]) for rank in found)
+        clock, busy = (max(statistics.median(rank[key][1:]) for rank in found) for key in ("seconds", "busy"))
+        parts = " ".join(f"{key} {value / 2**20:.0f}" for key, value in vars(plan.own.memory).items() if value)
         sys.stdout.write(
             f"{number:2} {world} {stage} {name} {' '.join(changes)} | {planned:.0f} {grown:.0f} "
-            f"{planned / grown:.2f} | "
-            f"{plan.own.seconds.total:.3f} {took:.3f}\n"
+            f"{planned / grown:.2f} | {plan.own.seconds.total:.3f} {clock:.3f} {busy:.3f} | {parts}\n"
         )
         sys.stdout.flush()
 

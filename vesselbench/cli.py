@@ -154,19 +154,27 @@ def plan(
     nproc: Annotated[int, typer.Option("--nproc", "--gpus", min=1, help="Processes, one per device.")] = 1,
     device: Annotated[str, typer.Option(help="Such as rtx3090 or a100-80, or a YAML file.")] = "cpu-2core",
     interconnect: Annotated[str | None, typer.Option(help="Such as pcie4 or nvlink3, or a YAML file.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Calibrate seconds by a few steps on this machine.")] = False,
+    probe_to: Annotated[Path | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show parameters, memory per rank, seconds per step, hours, and the settings that fit."""
     from vesselbench.plan_tables import plan_tables
     from vesselbench.planner import make_plan, settled
+    from vesselbench.probing import calibrated, write_probe
 
     with session() as (catalogue, watch):
-        recipe, said = settled(recipe_of(name, config, overrides, catalogue, watch), catalogue, device)
+        recipe = recipe_of(name, config, overrides, catalogue, watch)
+        if probe_to is not None:
+            return write_probe(recipe, catalogue, probe_to)
+        recipe, said = settled(recipe, catalogue, device)
         for text in said:
             watch.line(text)
         made = make_plan(recipe, catalogue, nproc, device, interconnect)
+        made = calibrated(made, recipe) if probe else made
     for part in [made.as_json()] if as_json else plan_tables(made):
         emit(part)
+    return None
 
 
 @app.command()

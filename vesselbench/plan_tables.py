@@ -47,7 +47,7 @@ def memory_table(plan: Plan) -> Table:
     title = f"Memory in {unit} per rank, {plan.work.world} x {plan.device.name}, micro-batch {micro}"
     over = "" if plan.device.kind == "cuda" else " over what the libraries take"
     caption = f"{size(plan.room)} can be filled. {LEGEND} Per sample{over}: {plan.work.costs.basis}."
-    names = ("weights", "grads", "optim.", "gather", "activ.", "logits", "libs", "in all", "fits")
+    names = ("weights", "grads", "optim.", "gather", "activ.", "logits", "other", "in all", "fits")
     return _table(title, ("setting", *names), rows, caption)
 
 
@@ -72,12 +72,20 @@ def cost_table(plan: Plan) -> Table:
         ("checkpoint", f"{weights / 1e9:.3g} GB of weights, {state / 1e9:.3g} GB more to resume from"),
         ("gain", _gain(plan)),
     ]
-    caption = (
+    caption = _basis(plan)
+    return _table("The recipe as it is set", ("what", "value"), rows, caption)
+
+
+def _basis(plan: Plan) -> str:
+    """Where the seconds come from."""
+    if plan.calibration is not None:
+        head = "; ".join(plan.calibration.lines)
+        return f"{head}. Other micro-batches follow from these, other stages differ as their roofs do; steps alone."
+    return (
         f"Assumed: {ACHIEVED_FLOPS:.0%} of the peak of {plan.device.name}, {ACHIEVED_MEMORY:.0%} of its memory's "
         f"bandwidth, {plan.link.between(plan.device) / 1e9:.3g} GB/s per rank and direction over {plan.link.name}"
         f"{'' if plan.device.peer_to_peer else ' (through the host: no peer-to-peer)'}; no overlap; steps alone."
     )
-    return _table("The recipe as it is set", ("what", "value"), rows, caption)
 
 
 def _gain(plan: Plan) -> str:

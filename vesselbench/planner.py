@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from vesselbench.config import Recipe
+from vesselbench.config.data import SplitConfig
 from vesselbench.configuring import configured
 from vesselbench.data.dataset import load_dataset
 from vesselbench.data.loader import accumulation, units_of
+from vesselbench.data.memory import MEMORY, decoded_bytes
 from vesselbench.data.read import read_samples
 from vesselbench.errors import UserError
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.planning.footing import Memory, memory_of
 from vesselbench.planning.hardware import Device, Interconnect, device_named, interconnect_named
+from vesselbench.planning.probe import Calibration
 from vesselbench.planning.roofline import Seconds, seconds_of
 from vesselbench.planning.workload import Offload, Setting, Workload, settings_of
 from vesselbench.plugins import Catalogue, is_trained
 from vesselbench.recipes import model_settings
 from vesselbench.training.budget import steps_of
 from vesselbench.training.memory import OPTIMIZER_BYTES, lowest_stage
-from vesselbench.types import Task, targets_of
+from vesselbench.types import Sample, Task, targets_of
 
 USABLE = 0.95
 """Share of a device's memory that a training can fill: the driver keeps some, and the allocator leaves gaps."""
@@ -62,6 +65,8 @@ class Plan:
     own: Foreseen
     ranked: tuple[Foreseen, ...]
     steps: int | None
+    calibration: Calibration | None = None
+    """None: seconds are the roofline's."""
 
     @property
     def room(self) -> float:
@@ -100,6 +105,7 @@ class Plan:
             "device": self.device.model_dump(),
             "interconnect": self.link.model_dump(),
             "steps": self.steps,
+            "calibration": None if self.calibration is None else asdict(self.calibration),
             "hours": self.hours(self.own),
             "kilowatt_hours": self.kilowatt_hours(self.own),
             "checkpoint_bytes": dict(zip(("weights", "optimizer"), self.checkpoint_bytes, strict=True)),
@@ -155,7 +161,7 @@ def make_plan(
     link = interconnect_named(interconnect or ("shared-memory" if where.kind == "cpu" else "pcie3"))
     samples = read_samples(recipe.data, catalogue)
     plugin, config = model_settings(recipe, catalogue)
-    parts, notes, work = _workload(recipe, catalogue, world, Task(targets_of(samples)))
+    parts, notes, work = _workload(recipe, catalogue, world, samples)
     room = room_of(where, world)
     settings = settings_of(work, offload=where.kind == "cuda")
     ranked = sorted((_foresee(work, one, where, link, room) for one in settings), key=_order)
@@ -164,16 +170,36 @@ def make_plan(
     return Plan(parts, notes, work, where, link, own, tuple(ranked), steps)
 
 
+def recalibrated(plan: Plan, calibration: Calibration) -> Plan:
+    """Seconds by a probe of the recipe's setting. Other micro-batches of it follow the calibration; other stages and
+    settings differ from them as their roofs do."""
+    measured = (plan.own.setting.stage, plan.own.setting.checkpointing, plan.own.setting.offload)
+    alike = {
+        one.setting.micro_batch: one.seconds.total
+        for one in plan.ranked
+        if (one.setting.stage, one.setting.checkpointing, one.setting.offload) == measured
+    }
+
+    def corrected(one: Foreseen) -> Foreseen:
+        micro = one.setting.micro_batch
+        factor = calibration.seconds(plan.work.batch, micro) / alike[micro]
+        return replace(one, seconds=one.seconds.times(factor))
+
+    ranked = sorted((corrected(one) for one in plan.ranked), key=_order)
+    return replace(plan, own=corrected(plan.own), ranked=tuple(ranked), calibration=calibration)
+
+
 def _units(plugin: ModelPlugin, config: Any, samples: Sequence[Any]) -> int:
     """What an epoch draws, if no sample were kept for validation and test: only a length in epochs depends on it."""
     return len(units_of(samples, bool(hasattr(plugin, "by_image") and plugin.by_image(config))))
 
 
 def _workload(
-    recipe: Recipe, catalogue: Catalogue, world: int, task: Task
+    recipe: Recipe, catalogue: Catalogue, world: int, samples: Sequence[Sample]
 ) -> tuple[dict[str, tuple[int, int]], tuple[str, ...], Workload]:
     from vesselbench.model import count_parts
 
+    task = Task(targets_of(samples))
     micro, accumulated = accumulation(recipe.train, world)
     plugin, config = model_settings(recipe, catalogue)
     footprint = plugin.footprint(config, task) if hasattr(plugin, "footprint") else None
@@ -188,8 +214,28 @@ def _workload(
         notes = footprint.notes if footprint is not None else ()
         largest = max(parameter.numel() for parameter in module.parameters())
     total, trainable = (sum(part[index] for part in parts.values()) for index in (0, 1))
-    work = Workload(total, trainable, largest, costs, micro * accumulated, world, recipe.train.precision)
+    train = recipe.train
+    work = Workload(
+        total,
+        trainable,
+        largest,
+        costs,
+        micro * accumulated,
+        world,
+        train.precision,
+        moments=2 if train.optimizer == "adamw" else int(train.momentum > 0),
+        averaged=train.ema > 0,
+        loaded_bytes=loaded_bytes(samples, recipe.data.split, world),
+    )
     return parts, notes, work
+
+
+def loaded_bytes(samples: Sequence[Sample], split: SplitConfig, world: int) -> int:
+    """Bytes of the decoded training samples that each rank keeps; 0 when they are too large for that. Their share of
+    all samples is taken from the split's shares, as if all groups were of one size."""
+    left = 1.0 - sum(part for part in (split.val, split.test) if isinstance(part, float))
+    whole = decoded_bytes(samples) * left * split.subset
+    return int(whole) if whole <= MEMORY / world else 0
 
 
 def _own(recipe: Recipe, work: Workload, checkpointing: bool, room: float) -> Setting:

@@ -189,6 +189,8 @@ class Costs:
     backward pass, and of what checkpointing computes again. Bytes, in the precision that is planned: kept for backward
     without and with checkpointing (None: not offered), of the logits over a vocabulary with their gradient, and at once
     inside networks without gradient. Parameters that ZeRO-3 gathers in the forward and in the backward pass.
+    `blocks`: where a sample was run, the sizes in bytes of all blocks that both passes held at their highest point,
+    gradients and workspaces included; they then stand for what is kept, for logits and for what is held at once.
     """
 
     flops_forward: float
@@ -202,6 +204,7 @@ class Costs:
     gathered_backward: int
     basis: str
     """How these were found, in words."""
+    blocks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

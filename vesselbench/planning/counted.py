@@ -10,17 +10,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from vesselbench.config import Recipe
 from vesselbench.data.read import read_samples
 from vesselbench.model import batch_to, build_model
+from vesselbench.planning.allocated import held_by
 from vesselbench.plugins import Catalogue
 from vesselbench.precision import arithmetic_of, casting, weight_type
 from vesselbench.recipes import model_settings
 from vesselbench.training.feed import Feed
-from vesselbench.types import Costs, Task, targets_of
+from vesselbench.types import Batch, Costs, Task, targets_of
 
 
 def count_costs(recipe: Recipe, catalogue: Catalogue) -> tuple[torch.nn.Module, Costs]:
     """Forward and backward of one training sample on the processor, under torch's FLOP counter and hooks on what is
-    saved for backward. Bytes are those of the recipe's precision. Checkpointing counts as the recipe sets it, and the
-    plan then offers no other.
+    saved for backward; then once more, under its record of allocations. Bytes are those of the recipe's precision.
+    Checkpointing counts as the recipe sets it, and the plan then offers no other.
     """
     samples = read_samples(recipe.data, catalogue)
     task = Task(targets_of(samples))
@@ -46,7 +47,16 @@ def count_costs(recipe: Recipe, catalogue: Catalogue) -> tuple[torch.nn.Module, 
         loss = module.loss(batch_to(batch, host, dtype))["loss"]  # type: ignore[operator]
     with FlopCounterMode(display=False) as backward:
         loss.backward()
+    del loss
     module.zero_grad(set_to_none=True)
+
+    def both_passes() -> None:
+        inputs = batch_to(Batch(batch.ids, batch.sizes, copied(batch.inputs)), host, dtype)
+        with casting(arithmetic, host):
+            loss = module.loss(inputs)["loss"]  # type: ignore[operator]
+        loss.backward()
+        module.zero_grad(set_to_none=True)
+
     total = sum(parameter.numel() for parameter in module.parameters())
     return module, Costs(
         flops_forward=forward.get_total_flops(),
@@ -59,4 +69,14 @@ def count_costs(recipe: Recipe, catalogue: Catalogue) -> tuple[torch.nn.Module, 
         gathered_forward=total,
         gathered_backward=total,
         basis="counted in a forward and a backward pass of one training sample",
+        blocks=held_by(both_passes),
     )
+
+
+def copied(value: Any) -> Any:
+    """Tensors of a nested value, anew: the batch is part of what a step holds."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return type(value)(copied(item) for item in value) if isinstance(value, list | tuple) else value

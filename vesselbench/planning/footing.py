@@ -15,12 +15,20 @@ BUCKET_BYTES = 4 * 50_000_000 * 2
 """Buckets for gathering and reducing, two of each (training/settings.py)."""
 CONTEXT_BYTES = 2**30
 """CUDA context, kernels and NCCL's buffers: about 1 GiB, an assumption."""
+MAPPED = 32 * 2**20
+"""Bytes from which glibc gives every block pages of its own, whatever came before (DEFAULT_MMAP_THRESHOLD_MAX)."""
+HOLES = 0.42
+"""Share by which glibc's heap is larger than the blocks in it. Blocks of 128 KiB and more have pages of their own, too,
+until the first of them is freed; then blocks up to that size come from the heap and leave holes there. In the first
+step of a training what is resident grows by what is allocated; from the second step on, by 1.19 to 1.68 times as much:
+this is the mean of seven trainings (docs/planning.md)."""
 
 
 @dataclass(frozen=True)
 class Memory:
     """Bytes of one rank on its device; `gradients` are at their highest: while they are reduced, or in fp32 for the
-    optimizer. `libraries`: what is there without any model."""
+    optimizer. `optimizer`: with fp32 copies and the moving average of the weights. `other`: what is there without any
+    model on a GPU; on a processor decoded samples, and the heap's holes."""
 
     weights: int
     gradients: int
@@ -28,7 +36,7 @@ class Memory:
     gathered: int
     activations: int
     logits: int
-    libraries: int
+    other: int
 
     @property
     def total(self) -> int:
@@ -44,22 +52,71 @@ def memory_of(work: Workload, setting: Setting, device: Device) -> Memory:
     held = states(work.total - work.trainable, work.trainable, setting.stage, work.world, work.precision)
     cuda = device.kind == "cuda"
     offload = setting.offload if cuda else "none"
-    costs, micro = work.costs, setting.micro_batch
-    kept = costs.checkpointed_bytes if setting.checkpointing else costs.activation_bytes
-    backward = micro * ((kept or 0) + costs.logit_bytes + costs.working_bytes)
-    reduced = min(work.largest_layer, work.trainable) * work.width if setting.stage >= 2 else 0
-    share = work.trainable // (work.world if setting.stage >= 1 else 1)
-    copied = 4 * share if work.precision == "bf16" and offload == "none" else 0
     moved = offload != "none" and setting.stage >= 2  # below, DeepSpeed accumulates whole gradients on the device
+    backward, reduced = _backward(work, setting), _reduced(work, setting)
+    stepping = 0 if offload != "none" else _stepping(work, setting, device)
     # whichever comes highest: a backward pass (activations and a gradient not yet split) or the optimizer's step
-    in_step = copied > backward + reduced
-    gathered = min(costs.gathered_forward, (LIVE if cuda else 0) + work.largest_layer) * work.width
+    in_step = stepping > sum(backward) + reduced
+    gradients = 0 if moved else _gradients(work, setting, held.gradients, in_step)
+    gathered = min(work.costs.gathered_forward, LIVE + work.largest_layer) * work.width
+    holes = 0 if in_step or cuda else _holes(work.costs.blocks, setting.micro_batch)
     return Memory(
         weights=0 if offload == "both" else held.weights,
-        gradients=(0 if moved else held.gradients) + (copied if in_step else reduced),
-        optimizer=0 if offload != "none" else held.optimizer,
+        gradients=gradients + (stepping if in_step else reduced),
+        optimizer=0 if offload != "none" else _optimizer(work, setting),
         gathered=gathered if setting.stage == 3 and work.world > 1 else 0,
-        activations=0 if in_step else micro * ((kept or 0) + costs.working_bytes),
-        logits=0 if in_step else micro * costs.logit_bytes,
-        libraries=CONTEXT_BYTES + BUCKET_BYTES if cuda else 0,
+        activations=0 if in_step else backward[0],
+        logits=0 if in_step else backward[1],
+        other=CONTEXT_BYTES + BUCKET_BYTES if cuda else work.loaded_bytes + holes,
     )
+
+
+def _share(work: Workload, setting: Setting) -> int:
+    """Trained parameters that this rank's optimizer moves."""
+    return work.trainable // (work.world if setting.stage >= 1 else 1)
+
+
+def _optimizer(work: Workload, setting: Setting) -> int:
+    """Moments, the average, and an fp32 copy of the weights: in bf16, and at stages 1 and 2 whatever the precision
+    (DeepSpeed clones its share there; at stage 0 and 3 the optimizer moves the fp32 weights themselves)."""
+    copies = work.precision == "bf16" or setting.stage in (1, 2)
+    return 4 * (work.moments + copies + work.averaged) * _share(work, setting)
+
+
+def _backward(work: Workload, setting: Setting) -> tuple[int, int]:
+    """Activations and logits of both passes of a micro-batch."""
+    costs, micro = work.costs, setting.micro_batch
+    if costs.blocks:
+        return micro * sum(costs.blocks), 0
+    kept = costs.checkpointed_bytes if setting.checkpointing else costs.activation_bytes
+    return micro * ((kept or 0) + costs.working_bytes), micro * costs.logit_bytes
+
+
+def _reduced(work: Workload, setting: Setting) -> int:
+    """A layer's whole gradient, at stages 2 and 3, until it is split; where it is in `blocks` already, the copy of it
+    that is sent."""
+    if setting.stage < 2 or (work.costs.blocks and work.world == 1):
+        return 0
+    return min(work.largest_layer, work.trainable) * work.width
+
+
+def _gradients(work: Workload, setting: Setting, held: int, in_step: bool) -> int:
+    """What lies there beside the passes. Where these were run, their own gradients are in `blocks`: others are there
+    from earlier micro-batches of the step, and in stage 3's buffer, which always is."""
+    beside = setting.stage == 3 or setting.micro_batch < work.batch
+    return held if in_step or beside or not work.costs.blocks else 0
+
+
+def _stepping(work: Workload, setting: Setting, device: Device) -> int:
+    """What the optimizer's step takes beside the gradients: their fp32 copy (at stages 1 and 2 whatever the precision,
+    where DeepSpeed lays them end to end), and on a processor AdamW's two temporaries of one tensor: a rank's whole
+    share, or at stage 0 the largest layer."""
+    copies = work.precision == "bf16" or setting.stage in (1, 2)
+    share = _share(work, setting)
+    single = share if setting.stage >= 1 else min(work.largest_layer, work.trainable)
+    return 4 * (share * copies + (2 * single if device.kind == "cpu" else 0))
+
+
+def _holes(blocks: tuple[int, ...], micro: int) -> int:
+    """Bytes of the heap that are resident and in no block."""
+    return int(HOLES * micro * sum(size for size in blocks if micro * size < MAPPED))

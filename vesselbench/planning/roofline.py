@@ -6,7 +6,7 @@ counted, so where two are of one size the truth can be lower, by half at the mos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vesselbench.planning.hardware import Device, Interconnect
 from vesselbench.planning.workload import Setting, Workload
@@ -35,6 +35,11 @@ class Seconds:
     def total(self) -> float:
         """Seconds."""
         return self.compute + self.communication + self.offload
+
+    def times(self, factor: float) -> Seconds:
+        """All parts longer by a factor; the bytes stay."""
+        compute, communication, offload = factor * self.compute, factor * self.communication, factor * self.offload
+        return replace(self, compute=compute, communication=communication, offload=offload)
 
     @property
     def limit(self) -> str:

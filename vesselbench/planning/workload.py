@@ -23,6 +23,12 @@ class Workload:
     world: int
     precision: str
     """bf16, or fp32 and autocast, whose weights are fp32."""
+    moments: int = 2
+    """Numbers that the optimizer keeps of each trained parameter: AdamW 2, SGD with momentum 1."""
+    averaged: bool = False
+    """Whether a moving average of the weights is kept (``train.ema``)."""
+    loaded_bytes: int = 0
+    """Decoded training samples that a rank keeps in the host's memory."""
 
     @property
     def width(self) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vesselbench import UserError
-from vesselbench.planning.footing import memory_of
+from vesselbench.planning.footing import HOLES, memory_of
 from vesselbench.planning.hardware import device_named, interconnect_named, names_of
 from vesselbench.planning.roofline import seconds_of
 from vesselbench.planning.workload import Setting, Workload, settings_of
@@ -62,3 +62,42 @@ def test_an_unknown_device_is_refused_with_the_nearest():
     with pytest.raises(UserError, match="no device named 'rtx3099'") as caught:
         device_named("rtx3099")
     assert "rtx3090" in caught.value.hint or "did you mean" in caught.value.hint
+
+
+RUN = replace(COSTS, blocks=(20 * 2**20, 2**20, 2**20))
+"""A sample that was run held 22 MiB at most."""
+
+
+def on_a_processor(work, stage=0, micro=1):
+    return memory_of(work, Setting(stage, micro, False, "none"), device_named("cpu-2core"))
+
+
+def test_what_was_held_grows_with_the_micro_batch_and_blocks_with_pages_of_their_own_leave_no_holes():
+    work = replace(WORK, trainable=0, total=0, costs=RUN, precision="fp32", world=1)
+    one, two = (on_a_processor(work, micro=micro) for micro in (1, 2))
+    assert two.activations == 2 * one.activations == 44 * 2**20
+    assert one.other == int(HOLES * 22 * 2**20)
+    assert two.other == int(HOLES * 4 * 2**20), "two of 20 MiB are above glibc's limit of 32"
+
+
+def test_gradients_of_earlier_micro_batches_and_stage_3s_buffer_lie_beside_a_backward_pass():
+    big = replace(COSTS, blocks=(10**12,))
+    work = replace(WORK, costs=big, precision="fp32", world=1)
+    assert on_a_processor(work, micro=8).gradients == 0, "those of the pass itself are in its blocks"
+    assert on_a_processor(work, micro=4).gradients == 4 * work.trainable
+    assert on_a_processor(work, stage=3, micro=8).gradients == 4 * work.trainable
+
+
+@pytest.mark.parametrize(("stage", "copies"), [(0, 0), (1, 1), (2, 1), (3, 0)])
+def test_copies_average_and_moments_are_the_optimizers(stage, copies):
+    work = replace(WORK, precision="fp32", world=1, averaged=True)
+    assert on_a_processor(work, stage).optimizer == 4 * work.trainable * (2 + 1 + copies)
+    assert on_a_processor(replace(work, moments=1), stage).optimizer == 4 * work.trainable * (1 + 1 + copies)
+
+
+def test_decoded_samples_count_where_they_lie():
+    work = replace(WORK, loaded_bytes=12_345)
+    plain = on_a_processor(WORK, micro=1).other
+    assert on_a_processor(work, micro=1).other == plain + 12_345
+    setting = Setting(0, 1, False, "none")
+    assert memory_of(work, setting, device_named("h100")) == memory_of(WORK, setting, device_named("h100"))
