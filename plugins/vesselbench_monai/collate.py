@@ -64,7 +64,7 @@ def channels_of(example: Example, neighbourhood: int) -> npt.NDArray[np.float32]
     square = _box(image**2 * inside, neighbourhood) / share
     deviation = np.sqrt(np.maximum(square - mean**2, FLAT**2))
     local = (image - mean) / deviation * inside
-    return np.concatenate([image / np.float32(127.5) - 1, local]).astype(np.float32)
+    return np.concatenate([image / np.float32(127.5) - 1, local]).astype(np.float32, copy=False)
 
 
 def _box(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:

@@ -56,6 +56,11 @@ class Sa2VA:
 
         return Collator(config, shape_of(config), tokenizer_for(config), training=True)
 
+    def feature_content(self, inputs: dict[str, Any]) -> list[list[Any]]:
+        """For each image of a batch the tensors that decide what the frozen networks make of it: tiles and square."""
+        tiles = inputs["tiles"].split(inputs["tile_counts"].tolist())
+        return [list(pair) for pair in zip(tiles, inputs["images"], strict=True)]
+
     def by_image(self, config: Sa2VAConfig) -> bool:
         """Whether the phrases of an image are one conversation."""
         return config.phrases == "turns"

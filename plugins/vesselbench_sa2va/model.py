@@ -15,7 +15,7 @@ from vesselbench_sa2va.internvl import add_lora, build_internvl
 from vesselbench_sa2va.losses import OFFICIAL_EPS, Targets, answer_losses, mask_losses, shrink_masks
 from vesselbench_sa2va.lowrank import exchange_lora
 from vesselbench_sa2va.prompts import TEMPLATES
-from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, image_maps, to_image_sizes
+from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, encode, refine, to_image_sizes
 from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tiling import MEAN, STD
 from vesselbench_sa2va.tokenrows import NewEmbedding, NewHead
@@ -72,14 +72,39 @@ class Sa2VAModule(nn.Module):
         """InternVLForConditionalGeneration inside peft's wrapper."""
         return self.vlm.base_model.model
 
-    def visual_tokens(self, tiles: Tensor) -> Tensor:
-        """Normalised tiles [T,3,t,t] to [T,tokens,C]: vision tower, pixel shuffle, projector."""
+    def feature_networks(self) -> list[nn.Module]:
+        """The frozen networks that see nothing but the image; none when they are trained."""
+        encoder = self.sam.vision_encoder
+        return [self.internvl.model.vision_tower, encoder.backbone, encoder.neck] if self.frozen else []
+
+    @torch.no_grad()
+    def features(self, batch: Batch) -> list[dict[str, Tensor]]:
+        """What these make of each image of a batch: ``tokens`` [T,tokens,4C] of its tiles, and ``map0`` to ``map2``."""
+        inputs = batch.inputs
+        tokens = torch.split(self.see(normalise(inputs["tiles"])), inputs["tile_counts"].tolist())
+        maps = encode(self.sam, normalise(inputs["images"]), self.frozen)
+        named = {f"map{level}": plane for level, plane in enumerate(maps)}
+        return [
+            {"tokens": part, **{name: plane[number] for name, plane in named.items()}}
+            for number, part in enumerate(tokens)
+        ]
+
+    def see(self, tiles: Tensor) -> Tensor:
+        """Normalised tiles [T,3,t,t] to [T,tokens,4C]: vision tower, pixel shuffle."""
         model = self.internvl.model
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             states = model.vision_tower(pixel_values=tiles, return_dict=True).last_hidden_state[:, 1:]
         side = self.shape.vision.tile // self.shape.vision.patch
-        folded = model.pixel_shuffle(states.reshape(states.shape[0], side, side, -1), scale_factor=0.5)
-        features: Tensor = model.multi_modal_projector(folded.flatten(1, 2))
+        folded: Tensor = model.pixel_shuffle(states.reshape(states.shape[0], side, side, -1), scale_factor=0.5)
+        return folded.flatten(1, 2)
+
+    def visual_tokens(self, tiles: Tensor) -> Tensor:
+        """Normalised tiles [T,3,t,t] to [T,tokens,C]: what is seen, through the projector."""
+        return self.project(self.see(tiles))
+
+    def project(self, seen: Tensor) -> Tensor:
+        """What `see` gives [T,tokens,4C], through the projector."""
+        features: Tensor = self.internvl.model.multi_modal_projector(seen)
         return features
 
     def embed_tokens(self, ids: Tensor) -> Tensor:
@@ -89,14 +114,20 @@ class Sa2VAModule(nn.Module):
 
     def embed(self, tiles: Tensor, ids: Tensor) -> Tensor:
         """The same with the features of normalised tiles [T,3,t,t] in place of the image tokens, in their order."""
+        return self._place(self.visual_tokens(tiles), ids)
+
+    def _place(self, tokens: Tensor, ids: Tensor) -> Tensor:
         embedded = self.embed_tokens(ids)
-        features = self.visual_tokens(tiles).to(embedded.dtype)
+        features = tokens.to(embedded.dtype)
         return embedded.masked_scatter((ids == self.shape.tokens.image)[..., None], features)
 
     def language_states(self, tiles: Tensor, ids: Tensor, attention: Tensor) -> Tensor:
         """Last hidden states [B,L,C], after the final norm, of tokens [B,L] and the tiles among them."""
+        return self._read(self.visual_tokens(tiles), ids, attention)
+
+    def _read(self, tokens: Tensor, ids: Tensor, attention: Tensor) -> Tensor:
         language = self.internvl.model.language_model
-        output = language(inputs_embeds=self.embed(tiles, ids), attention_mask=attention, use_cache=False)
+        output = language(inputs_embeds=self._place(tokens, ids), attention_mask=attention, use_cache=False)
         states: Tensor = output.last_hidden_state
         return states
 
@@ -111,21 +142,26 @@ class Sa2VAModule(nn.Module):
         images: normalised [B,3,S,S]; states [B,L,C]; seg [N,3]: image, place in the text, and number of the object
         within its image. Objects run along the decoder's own axis: an image is encoded once whatever their number.
         """
+        return self._draw(encode(self.sam, images, self.frozen), states, seg)
+
+    def _draw(self, maps: list[Tensor], states: Tensor, seg: Tensor) -> tuple[Tensor, Tensor]:
         image, place, slot = seg.unbind(1)
         prompts = self.text_hidden_fcs(states[image, place])
         slots = int(slot.max()) + 1
-        table = prompts.new_zeros(images.shape[0], slots, prompts.shape[1]).index_put((image, slot), prompts)
-        logits, iou = decode_masks(
-            self.sam, image_maps(self.sam, images, self.frozen), table, self.settings.masks == "single"
-        )
+        table = prompts.new_zeros(len(maps[0]), slots, prompts.shape[1]).index_put((image, slot), prompts)
+        logits, iou = decode_masks(self.sam, refine(self.sam, maps), table, self.settings.masks == "single")
         return logits[image, slot], iou[image, slot]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """``loss``; detached, its weighted parts (mask, dice, iou, llm) and llm at [SEG] and elsewhere (nat/token)."""
+        """``loss``; detached, its weighted parts (mask, dice, iou, llm) and llm at [SEG] and elsewhere (nat/token).
+
+        With `features` in the inputs, which `features` has made of the same images, the frozen networks are not run.
+        """
         inputs = batch.inputs
         text = inputs["text"]
-        states = self.language_states(normalise(inputs["tiles"]), text["ids"], text["attention"])
-        logits, iou = self.prompt_masks(normalise(inputs["images"]), states, text["seg"])
+        seen, maps = self._images(inputs)
+        states = self._read(self.project(seen), text["ids"], text["attention"])
+        logits, iou = self._draw(maps, states, text["seg"])
         content = inputs["placed"][text["seg"][:, 0]].flip(1).float() / self.shape.sam.image
         seeds, images = inputs["seeds"], text["seg"][:, 0]
         targets = Targets(inputs["masks"], inputs["present"], content, images, seeds)
@@ -140,6 +176,14 @@ class Sa2VAModule(nn.Module):
         parts["loss_llm"] = self.settings.loss.llm * parts["loss_llm"]
         total = torch.stack([value for name, value in parts.items() if name.startswith("loss_")]).sum()
         return {"loss": total} | {name: value.detach() for name, value in parts.items()}
+
+    def _images(self, inputs: dict[str, Any]) -> tuple[Tensor, list[Tensor]]:
+        """What `see` makes of the tiles and `encode` of the images: computed, or as it was kept."""
+        kept = inputs.get("features")
+        if kept is None:
+            return self.see(normalise(inputs["tiles"])), encode(self.sam, normalise(inputs["images"]), self.frozen)
+        maps = [torch.stack([one[f"map{level}"] for one in kept]) for level in range(len(kept[0]) - 1)]
+        return torch.cat([one["tokens"] for one in kept]), maps
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Tensor] | list[Answered]:

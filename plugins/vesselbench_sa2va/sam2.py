@@ -70,16 +70,24 @@ def build_sam2(shape: SamShape) -> Any:
     return model
 
 
-def image_maps(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
-    """Feature maps of images [B,3,S,S], high to low resolution: [B,c,S/4,S/4], [B,c,S/8,S/8], [B,width,S/16,S/16].
+def encode(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
+    """What the encoder makes of images [B,3,S,S], high to low resolution: [B,width,S/4,S/4], S/8 and S/16."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+        maps: list[Tensor] = sam.vision_encoder.neck(sam.vision_encoder.backbone(pixels))
+    return maps
+
+
+def refine(sam: Any, maps: list[Tensor]) -> list[Tensor]:
+    """Feature maps for the mask decoder: [B,c,S/4,S/4], [B,c,S/8,S/8], [B,width,S/16,S/16].
 
     The two 1x1 convolutions on the upper maps belong to the mask decoder and learn also when the encoder is frozen.
     """
-    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-        maps: list[Tensor] = sam.vision_encoder.neck(sam.vision_encoder.backbone(pixels))
-    maps[0] = sam.mask_decoder.conv_s0(maps[0])
-    maps[1] = sam.mask_decoder.conv_s1(maps[1])
-    return maps
+    return [sam.mask_decoder.conv_s0(maps[0]), sam.mask_decoder.conv_s1(maps[1]), *maps[2:]]
+
+
+def image_maps(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
+    """The feature maps of images [B,3,S,S]: see `refine`."""
+    return refine(sam, encode(sam, pixels, frozen))
 
 
 def decode_masks(sam: Any, maps: list[Tensor], prompts: Tensor, single: bool = False) -> tuple[Tensor, Tensor]:

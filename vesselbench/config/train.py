@@ -104,6 +104,11 @@ class TrainConfig(Settings):
     """Steps after which each trained parameter must have had a gradient, and steps at a tenth of the peak learning rate
     or more after which each must have moved; else the training stops and names those that did not. At the last step,
     where there are fewer; 0: never."""
+    cache_features: bool | Path = False
+    """Compute what the model's frozen networks make of each training image once, before the first step, and keep it on
+    disk: true: in the user's cache folder; a path: there. The training then runs without these networks. Only for
+    images that are the same in every epoch (see `augment`), as confidential as the images, and large: it says how
+    large. Predictions are made with the whole model."""
     workers: int = Field(default=0, ge=0)
     """Loader processes per rank; 0: load in the training process."""
     augment: AugmentConfig = AugmentConfig()

@@ -31,6 +31,7 @@ from vesselbench.training.budget import Budget
 from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.choosing import choose
 from vesselbench.training.engine import Engine, prepare_process
+from vesselbench.training.features import prepare_features
 from vesselbench.training.gauges import Gauges
 from vesselbench.training.integrity import Integrity, child_of
 from vesselbench.training.progress import Progress
@@ -114,6 +115,10 @@ def train_steps(
         choose(recipe, catalogue, dataset, run, device, watch, trackers, partial(_tell, watch, stop, "validate"))
         return
     engine = Engine.build(recipe, dataset.task, catalogue, device, budget)
+    if recipe.train.cache_features:
+        plugin = catalogue.models[recipe.model["name"]]
+        for text in prepare_features(engine, plugin, recipe.train, dataset.of("train"), open_cache(recipe.data)):
+            watch.line(text)
     planned, whole, samples = announced or (recipe, budget, dataset)
     describe(engine, planned, whole, samples, catalogue, run, watch)
     validate = partial(

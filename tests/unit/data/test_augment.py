@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesselbench.config import AugmentConfig
-from vesselbench.data.augment import augment
+from vesselbench.data.augment import augment, nth_pixel
 from vesselbench.types import Example, Sample
 
 GEOMETRY = AugmentConfig(brightness=0, contrast=0)
@@ -184,3 +184,11 @@ def test_a_crop_comes_from_anywhere_where_the_field_of_view_is_empty() -> None:
     config = AugmentConfig(crop=5, flip=False, rotate=False, brightness=0, contrast=0)
     left = {int(augment(scene, config, np.random.default_rng(seed)).image[0, 0, 0]) for seed in range(300)}
     assert left == set(range(26))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.data())
+def test_a_pixel_is_found_by_its_number_as_among_all_of_them(height, width, data):
+    pixels = data.draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width))
+    plane = np.array(pixels, bool).reshape(height, width)
+    listed = [divmod(int(place), width) for place in np.flatnonzero(plane)]
+    assert [nth_pixel(plane, number) for number in range(len(listed))] == listed

@@ -1,0 +1,23 @@
+"""What ``train.cache_features`` saves of a step of Sa2VA with frozen towers: rounds with and without it alternate."""
+
+from __future__ import annotations
+
+from benchmarks.bench_overhead import STEADY, harness_steps, measure
+from vesselbench.training.engine import Engine
+from vesselbench.training.features import prepare_features
+
+STILL = [f"train.augment.{name}=0" for name in ("flip", "rotate", "brightness", "contrast")]
+
+
+def bench_cached_features(benchmark, note, recipe, dataset, catalogue, device, tmp_path):
+    engines = []
+    for kept in ([], [f"train.cache_features={tmp_path}"]):
+        chosen = recipe("sa2va", "model.freeze=official", "train.zero_stage=0", *STEADY, *STILL, *kept)
+        engine = Engine.build(chosen, dataset.task, catalogue, device)
+        if kept:
+            prepare_features(engine, catalogue.models["sa2va"], chosen.train, dataset.of("train"), None)
+        engines.append(engine)
+    facts = measure(benchmark, *(harness_steps(engine, dataset) for engine in engines))
+    for engine in engines:
+        engine.close()
+    note(chosen.train.batch_size, model="sa2va", **facts)
