@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +97,12 @@ def _status(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 
 
-def start(world: int, stage: int, words: tuple[str, ...]) -> list[dict[str, Any]]:
-    """What each of `world` ranks measured."""
+def launch(module: str, world: int, words: Sequence[str]) -> list[dict[str, Any]]:
+    """What each of `world` ranks of ``python -m MODULE --rank WORDS`` measured: its last line, JSON."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "benchmarks.bench_plan", "--rank", str(stage), *words]
+    command = [sys.executable, "-m", module, "--rank", *words]
     facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
     facts["LOCAL_WORLD_SIZE"] = str(world)
     ranks = [
@@ -131,7 +132,7 @@ def main(numbers: list[int]) -> None:
         world, stage, (name, *changes) = CASES[number]
         recipe, _ = load_recipe(name, catalogue, overrides=[*BIG, *changes, f"train.zero_stage={stage}"])
         plan = make_plan(recipe, catalogue, world)
-        found = start(world, stage, (name, *changes))
+        found = launch("benchmarks.bench_plan", world, (str(stage), name, *changes))
         grown = max(rank["grown"] for rank in found) / 2**20
         planned = plan.own.memory.total / 2**20
         clock, busy = (max(statistics.median(rank[key][1:]) for rank in found) for key in ("seconds", "busy"))

@@ -21,12 +21,14 @@ def curve(
     config: Files = None,
     runs: Runs = RUNS,
     nproc: Nproc = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Average each model over seeds, such as 0,1,2.")] = None,
     no_train: Annotated[bool, typer.Option("--no-train", help="Refuse to train what has no run yet.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """From how many training groups on is the first model better: train on nested subsets, score one test set."""
-    from vesselbench.contest import Settings
+    from vesselbench.contest import Settings, parse_seeds
     from vesselbench.curve import draw_curve, parse_fractions
+    from vesselbench.learning import budget_lines
     from vesselbench.report.learning import answers
     from vesselbench.rundir import read_json
     from vesselbench.runs import Wanted
@@ -34,11 +36,11 @@ def curve(
     overrides, recipes, more = sorted_words(names)
     shares = parse_fractions([*fractions.replace(",", " ").split(), *more])
     with session() as (catalogue, watch):
-        settings = Settings(runs, nproc, not no_train)
+        settings = Settings(runs, nproc, not no_train, seeds=parse_seeds(seeds))
         drawn, page = draw_curve(recipes, shares, Wanted(config or [], overrides), settings, catalogue, watch)
     if as_json:
         return emit({**read_json(page.parent / "curve.json"), "report": str(page)})
-    typer.echo("\n".join([*answers(drawn), f"report: {page}"]))
+    typer.echo("\n".join([*answers(drawn), *budget_lines(drawn), f"report: {page}"]))
     return None
 
 

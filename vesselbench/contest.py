@@ -85,8 +85,10 @@ def hold_contest(
 
     found: list[RunDir] = []
     for name in names:
-        seeds = [obtain_run(name, one, settings.runs, catalogue, train, watch) for one in _each_seed(wanted, settings)]
-        _refuse_unlike_seeds(name, seeds, catalogue)
+        seeds = [
+            obtain_run(name, one, settings.runs, catalogue, train, watch) for one in each_seed(wanted, settings.seeds)
+        ]
+        refuse_unlike_seeds(name, seeds, catalogue)
         found.extend(seeds)
     refuse_unlike_trainings(found)
     for line in foresee(found):
@@ -96,13 +98,12 @@ def hold_contest(
     return report_runs(found, settings, catalogue, watch)
 
 
-def _each_seed(wanted: Wanted, settings: Settings) -> list[Wanted]:
+def each_seed(wanted: Wanted, seeds: Sequence[int]) -> list[Wanted]:
     """What is wanted, once for every seed; as it is without seeds."""
-    seeds = [f"train.seed={seed}" for seed in settings.seeds]
-    return [replace(wanted, overrides=(*wanted.overrides, seed)) for seed in seeds] or [wanted]
+    return [replace(wanted, overrides=(*wanted.overrides, f"train.seed={seed}")) for seed in seeds] or [wanted]
 
 
-def _refuse_unlike_seeds(name: str, runs: Sequence[RunDir], catalogue: Catalogue) -> None:
+def refuse_unlike_seeds(name: str, runs: Sequence[RunDir], catalogue: Catalogue) -> None:
     """UserError when runs that were found for the seeds of one recipe differ in more than the seed."""
     first = open_recipe(runs[0], catalogue)
     for run in runs[1:]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from vesselbench.compare import compare
-from vesselbench.contest import Settings
+from vesselbench.contest import Settings, each_seed, refuse_unlike_seeds
 from vesselbench.data.dataset import load_dataset
 from vesselbench.errors import UserError
 from vesselbench.launch import train_apart
@@ -48,18 +48,26 @@ def draw_curve(
 ) -> tuple[Curve, Path]:
     """Train and score every recipe on every share of the training groups; returns the curve and its page.
 
-    A finished run of a recipe on the same subset is used again. Shares that keep the same groups are one size, and that
-    is said. Raises UserError for fewer than two names, for a run folder, for an override of the subset, and whatever
-    a comparison refuses.
+    With seeds a model is their mean at every size. A finished run of a recipe on the same subset is used again. Shares
+    that keep the same groups are one size, and that is said. Raises UserError for fewer than two names, for a run
+    folder, for an override of the subset, and whatever a comparison refuses.
     """
-    _refuse(names, wanted)
+    _refuse(names, wanted, settings.seeds)
+    for text in _lengths(names, wanted, catalogue):
+        watch.line(text)
     chosen = _sizes(names[0], fractions, wanted, catalogue, watch)
     train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
     trained: list[list[RunDir]] = []
     for fraction, groups, _ in chosen:
         watch.line(f"training groups: {groups} ({fraction:g} of all)")
         here = replace(wanted, overrides=(*wanted.overrides, f"data.split.subset={fraction:g}"))
-        runs = [obtain_run(name, here, settings.runs, catalogue, train, watch) for name in names]
+        runs = []
+        for name in names:
+            seeds = [
+                obtain_run(name, o, settings.runs, catalogue, train, watch) for o in each_seed(here, settings.seeds)
+            ]
+            refuse_unlike_seeds(name, seeds, catalogue)
+            runs += seeds
         refuse_unlike_trainings(runs)
         trained.append(runs)
     sizes = []
@@ -71,12 +79,27 @@ def draw_curve(
     return curve, render_curve(curve, fresh_path(settings.runs, "curve"))
 
 
-def _refuse(names: Sequence[str], wanted: Wanted) -> None:
+def _lengths(names: Sequence[str], wanted: Wanted, catalogue: Catalogue) -> list[str]:
+    """A line for every recipe whose length is left to its rules: it then differs between the sizes."""
+    ruled = [
+        name
+        for name in names
+        if "train.steps" in load_recipe(name, catalogue, wanted.files, wanted.overrides)[0].configure
+    ]
+    return [
+        f"{name}: train.steps is left to the rules: fewer images, fewer steps; train.steps=N makes all sizes equal"
+        for name in ruled
+    ]
+
+
+def _refuse(names: Sequence[str], wanted: Wanted, seeds: Sequence[int]) -> None:
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise UserError("a curve needs two different recipes at least", "vesselbench curve sa2va unet")
     for name in names:
         if (Path(name) / "run.json").is_file():
             raise UserError(f"{name} is a run: it has one size of training set", "name recipes")
+    if seeds and any(text.partition("=")[0] == "train.seed" for text in wanted.overrides):
+        raise UserError("train.seed= and --seeds both set the seed", "leave one of them out")
     for text in wanted.overrides:
         if text.partition("=")[0] in ("data.split.subset", "name"):
             raise UserError(f"{text}: the curve sets that itself", "leave it out; --fractions chooses the subsets")

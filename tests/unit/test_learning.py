@@ -125,3 +125,52 @@ def test_a_curve_that_cannot_be_is_refused_before_anything_is_trained(names, ove
     with pytest.raises(UserError, match=text):
         draw_curve(names, (0.5, 1.0), Wanted([], overrides), Settings(tmp_path), catalogue, Silent())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_length_that_the_rules_choose_is_said_before_anything_is_trained(catalogue, tmp_path):
+    said = []
+
+    class Listening(Silent):
+        def line(self, text):
+            said.append(text)
+
+    def told(*overrides):
+        said.clear()
+        with pytest.raises(UserError, match="keep the same 1"):
+            draw_curve(
+                ["unet", "sa2va"], (0.5, 1.0), Wanted([], [FEW, *overrides]), Settings(tmp_path), catalogue, Listening()
+            )
+        return [text for text in said if "train.steps" in text]
+
+    (line,) = told()
+    assert line.startswith("unet: train.steps is left to the rules")
+    assert told("train.steps=5") == []
+
+
+def test_seeds_are_trained_at_every_size_and_averaged(catalogue, tmp_path, write_run, monkeypatch):
+    asked = []
+
+    def obtain(name, wanted, *_):
+        subset, seed = (
+            next(text for text in wanted.overrides if text.startswith(key)) for key in ("data.split", "train.seed")
+        )
+        asked.append((name, subset, seed))
+        mean = {"sa2va": 0.8, "unet": 0.7}[name] + 0.1 * int(seed[-1])
+        return write_run(name, scores(mean), train=("p0", "p1")[: 1 + subset.endswith("=1")], seed=int(seed[-1]))
+
+    monkeypatch.setattr("vesselbench.curve.obtain_run", obtain)
+    monkeypatch.setattr("vesselbench.curve.score_run", lambda *_: None)
+    monkeypatch.setattr("vesselbench.curve.refuse_unlike_seeds", lambda *_: None)
+    many = "data.options={images: 24, size: 64, per_group: 2}"
+    settings = Settings(tmp_path, seeds=(0, 1))
+    curve, page = draw_curve(["sa2va", "unet"], (0.5, 1.0), Wanted([], [many]), settings, catalogue, Silent())
+    assert len(asked) == len(set(asked)) == 8
+    assert [round(point.mean, 3) for point in curve.points("sa2va")] == pytest.approx([0.85, 0.85], abs=0.01)
+    record = json.loads((page.parent / "curve.json").read_text())
+    assert [len(size["runs"]["unet"]) for size in record["sizes"]] == [2, 2]
+
+
+def test_a_seed_given_twice_is_refused(catalogue, tmp_path):
+    wanted = Wanted([], [TINY, "train.seed=3"])
+    with pytest.raises(UserError, match="both set the seed"):
+        draw_curve(["unet", "sa2va"], (0.5, 1.0), wanted, Settings(tmp_path, seeds=(0, 1)), catalogue, Silent())
