@@ -14,8 +14,7 @@ def bench_cached_features(benchmark, note, recipe, dataset, catalogue, device, t
     for kept in ([], [f"train.cache_features={tmp_path}"]):
         chosen = recipe("sa2va", "model.freeze=official", "train.zero_stage=0", *STEADY, *STILL, *kept)
         engine = Engine.build(chosen, dataset.task, catalogue, device)
-        if kept:
-            prepare_features(engine, catalogue.models["sa2va"], chosen.train, dataset.of("train"), None)
+        prepare_features(engine, chosen, catalogue, dataset.of("train"))
         engines.append(engine)
     facts = measure(benchmark, *(harness_steps(engine, dataset) for engine in engines))
     for engine in engines:

@@ -156,6 +156,7 @@ def plan(
     interconnect: Annotated[str | None, typer.Option(help="Such as pcie4 or nvlink3, or a YAML file.")] = None,
     probe: Annotated[bool, typer.Option("--probe", help="Calibrate seconds by a few steps on this machine.")] = False,
     probe_to: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    probe_most: Annotated[int, typer.Option(hidden=True)] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Show parameters, memory per rank, seconds per step, hours, and the settings that fit."""
@@ -166,7 +167,7 @@ def plan(
     with session() as (catalogue, watch):
         recipe = recipe_of(name, config, overrides, catalogue, watch)
         if probe_to is not None:
-            return write_probe(recipe, catalogue, probe_to)
+            return write_probe(recipe, catalogue, probe_to, probe_most)
         recipe, said = settled(recipe, catalogue, device)
         for text in said:
             watch.line(text)

@@ -30,17 +30,26 @@ def calibrated(plan: Plan, recipe: Recipe) -> Plan:
         )
     with tempfile.TemporaryDirectory() as folder:
         job, result = Job(Path(folder), recipe), Path(folder) / "probed.json"
-        code = run_processes(plan.work.world, ["plan", str(job.recipe_file), "--probe-to", str(result)], job)
+        words = ["plan", str(job.recipe_file), "--probe-to", str(result), "--probe-most", str(_most(plan))]
+        code = run_processes(plan.work.world, words, job)
         if code:
             raise LaunchError(code)
         found = [Probed(**row) for row in json.loads(result.read_text(encoding="utf-8"))]
     return recalibrated(plan, calibrate(found))
 
 
-def write_probe(recipe: Recipe, catalogue: Catalogue, to: Path) -> None:
+def _most(plan: Plan) -> int:
+    """The largest micro-batch that fits with the recipe's other settings, at least its own."""
+    fitting = [
+        one.setting.micro_batch for one in plan.ranked if one.fits and one.setting.words == plan.own.setting.words
+    ]
+    return max([plan.own.setting.micro_batch, *fitting])
+
+
+def write_probe(recipe: Recipe, catalogue: Catalogue, to: Path, most: int) -> None:
     """In one of these processes: measure; the first rank writes."""
     from vesselbench.jobs import is_first
 
-    found = probe(recipe, catalogue)
+    found = probe(recipe, catalogue, most)
     if is_first():
         write_text(to, json.dumps([asdict(one) for one in found]))

@@ -20,8 +20,8 @@ MAPPED = 32 * 2**20
 HOLES = 0.42
 """Share by which glibc's heap is larger than the blocks in it. Blocks of 128 KiB and more have pages of their own, too,
 until the first of them is freed; then blocks up to that size come from the heap and leave holes there. In the first
-step of a training what is resident grows by what is allocated; from the second step on, by 1.19 to 1.68 times as much:
-this is the mean of seven trainings (docs/planning.md)."""
+step of a training what is resident grows by what is allocated; from the second step on, by 1.15 to 1.75 times as much:
+0.42 is about the mean of fourteen trainings (docs/planning.md)."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,12 @@ def memory_of(work: Workload, setting: Setting, device: Device) -> Memory:
     # whichever comes highest: a backward pass (activations and a gradient not yet split) or the optimizer's step
     in_step = stepping > sum(backward) + reduced
     gradients = 0 if moved else _gradients(work, setting, held.gradients, in_step)
-    gathered = min(work.costs.gathered_forward, LIVE + work.largest_layer) * work.width
     holes = 0 if in_step or cuda else _holes(work.costs.blocks, setting.micro_batch)
     return Memory(
         weights=0 if offload == "both" else held.weights,
         gradients=gradients + (stepping if in_step else reduced),
         optimizer=0 if offload != "none" else _optimizer(work, setting),
-        gathered=gathered if setting.stage == 3 and work.world > 1 else 0,
+        gathered=_gathered(work, setting, cuda) if work.world > 1 else 0,
         activations=0 if in_step else backward[0],
         logits=0 if in_step else backward[1],
         other=CONTEXT_BYTES + BUCKET_BYTES if cuda else work.loaded_bytes + holes,
@@ -81,6 +80,14 @@ def _optimizer(work: Workload, setting: Setting) -> int:
     (DeepSpeed clones its share there; at stage 0 and 3 the optimizer moves the fp32 weights themselves)."""
     copies = work.precision == "bf16" or setting.stage in (1, 2)
     return 4 * (work.moments + copies + work.averaged) * _share(work, setting)
+
+
+def _gathered(work: Workload, setting: Setting, cuda: bool) -> int:
+    """Stage 3: the weights in use. Stages 1 and 2 gather the updated weights where they lie, but on a processor torch's
+    gloo does so by a flat buffer of its own."""
+    if setting.stage == 3:
+        return min(work.costs.gathered_forward, LIVE + work.largest_layer) * work.width
+    return 0 if cuda or setting.stage == 0 else work.trainable * work.width
 
 
 def _backward(work: Workload, setting: Setting) -> tuple[int, int]:

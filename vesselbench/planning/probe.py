@@ -44,20 +44,26 @@ class Calibration:
         return batch / micro * self.each + self.rest
 
 
-def probed_micros(recipe: Recipe, world: int) -> list[int]:
-    """The recipe's own micro-batch, and the size nearest to twice (else half) of it that divides the same batch."""
+FAR = 4
+"""Times the recipe's own micro-batch that the other probed one is nearest to: from the double of it, what a step of one
+large micro-batch takes was foretold a third too long (benchmarks/bench_accumulation.py)."""
+
+
+def probed_micros(recipe: Recipe, world: int, most: int) -> list[int]:
+    """The recipe's own micro-batch, and of the other sizes up to `most` that divide the same batch the one nearest to
+    `FAR` times its size."""
     own, accumulated = accumulation(recipe.train, world)
     batch = own * accumulated
-    others = [size for size in range(1, batch + 1) if batch % size == 0 and size != own]
-    return [own, *sorted(others, key=lambda size: (abs(size - 2 * own), size))[:1]]
+    others = [size for size in range(1, min(batch, most) + 1) if batch % size == 0 and size != own]
+    return [own, *sorted(others, key=lambda size: (abs(size - FAR * own), size))[:1]]
 
 
-def probe(recipe: Recipe, catalogue: Catalogue) -> list[Probed]:
+def probe(recipe: Recipe, catalogue: Catalogue, most: int) -> list[Probed]:
     """`PROBE` optimizer steps with each of `probed_micros`, the first of each left out; every rank must call it."""
     device = prepare_process(recipe.train)
     dataset = distributed.on_first(partial(load_dataset, recipe.data, catalogue))
     found = []
-    for micro in probed_micros(recipe, distributed.world()):
+    for micro in probed_micros(recipe, distributed.world(), most):
         length = {"epochs": None, "samples": None, "minutes": None, "steps": PROBE, "patience": 0}
         train = recipe.train.model_copy(update={**length, "micro_batch": micro, "validate_every": 0})
         short = recipe.model_copy(update={"train": train})

@@ -23,13 +23,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from vesselbench import distributed, sharding
-from vesselbench.config import AugmentConfig, TrainConfig
-from vesselbench.data.cache import MaskCache, load_with
+from vesselbench.config import AugmentConfig, Recipe
+from vesselbench.data.cache import MaskCache, load_with, open_cache
 from vesselbench.data.folders import user_cache
 from vesselbench.data.loader import Collate, make_batch, units_of
 from vesselbench.errors import UserError
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.model import batch_to
+from vesselbench.plugins import Catalogue
 from vesselbench.training.engine import Engine
 from vesselbench.types import Example, Sample
 
@@ -73,15 +74,17 @@ class FeatureCollate:
         return tensors
 
 
-def prepare_features(
-    engine: Engine, plugin: ModelPlugin, train: TrainConfig, samples: Sequence[Sample], cache: MaskCache | None
-) -> list[str]:
-    """Compute what is not kept yet, let the engine's batches bring it, and say in words what there is.
+def prepare_features(engine: Engine, recipe: Recipe, catalogue: Catalogue, samples: Sequence[Sample]) -> list[str]:
+    """Compute what is not kept yet, let the engine's batches bring it, and say in words what there is; nothing without
+    ``train.cache_features``.
 
     Every rank must call it: each looks at its part of the images and computes its part of what is missing, in equally
     many passes. Raises UserError for a model without frozen networks, for images that are changed anew in every epoch,
     and when the disk is too small.
     """
+    train, plugin, cache = recipe.train, catalogue.models[recipe.model["name"]], open_cache(recipe.data)
+    if train.cache_features is False:
+        return []
     _refuse(engine, plugin, train.augment)
     folder = train.cache_features if isinstance(train.cache_features, Path) else user_cache() / "features"
     networks = f"{VERSION} {plugin.name} {engine.arithmetic} {networks_digest(engine.module)}"

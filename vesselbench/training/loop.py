@@ -115,10 +115,8 @@ def train_steps(
         choose(recipe, catalogue, dataset, run, device, watch, trackers, partial(_tell, watch, stop, "validate"))
         return
     engine = Engine.build(recipe, dataset.task, catalogue, device, budget)
-    if recipe.train.cache_features:
-        plugin = catalogue.models[recipe.model["name"]]
-        for text in prepare_features(engine, plugin, recipe.train, dataset.of("train"), open_cache(recipe.data)):
-            watch.line(text)
+    for text in prepare_features(engine, recipe, catalogue, dataset.of("train")):
+        watch.line(text)
     planned, whole, samples = announced or (recipe, budget, dataset)
     describe(engine, planned, whole, samples, catalogue, run, watch)
     validate = partial(

@@ -39,13 +39,15 @@ def test_where_noise_turns_the_order_around_it_is_said():
     assert "noise" in found.lines[-1]
 
 
-@pytest.mark.parametrize(("micro", "wanted"), [(1, [1, 2]), (4, [4, 8]), (8, [8, 4])])
-def test_the_other_size_divides_the_same_batch(micro, wanted):
-    assert probed_micros(a_recipe("train.batch_size=8", f"train.micro_batch={micro}"), 1) == wanted
+@pytest.mark.parametrize(
+    ("micro", "most", "wanted"), [(1, 8, [1, 4]), (1, 3, [1, 2]), (4, 8, [4, 8]), (8, 8, [8, 4]), (1, 1, [1])]
+)
+def test_the_other_size_divides_the_same_batch_and_fits(micro, most, wanted):
+    assert probed_micros(a_recipe("train.batch_size=8", f"train.micro_batch={micro}"), 1, most) == wanted
 
 
 def test_a_batch_of_one_has_one_size():
-    assert probed_micros(a_recipe("train.batch_size=2"), 2) == [1]
+    assert probed_micros(a_recipe("train.batch_size=2"), 2, 8) == [1]
     assert "one size" in calibrate([Probed(1, 1, 2.0)]).lines[-1]
 
 

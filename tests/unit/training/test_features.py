@@ -41,10 +41,7 @@ def build(device, catalogue, small):
         recipe = a_recipe(catalogue, *kept, *overrides, name=name)
         engine = Engine.build(recipe, small.task, catalogue, device)
         built.append(engine)
-        if folder is None:
-            return engine, []
-        plugin = catalogue.models[name]
-        return engine, prepare_features(engine, plugin, recipe.train, small.of("train"), None)
+        return engine, prepare_features(engine, recipe, catalogue, small.of("train"))
 
     yield make
     for engine in built:
