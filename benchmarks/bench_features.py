@@ -1,4 +1,4 @@
-"""What ``train.cache_features`` saves of a step of Sa2VA with frozen towers: rounds with and without it alternate."""
+"""What ``train.cache_features`` saves of a step of Sa2VA with frozen towers: rounds without and with it alternate."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from vesselbench.training.features import prepare_features
 STILL = [f"train.augment.{name}=0" for name in ("flip", "rotate", "brightness", "contrast")]
 
 
-def bench_cached_features(benchmark, note, recipe, dataset, catalogue, device, tmp_path):
+def bench_cached_features(timed, recipe, dataset, catalogue, device, tmp_path):
     engines = []
     for kept in ([], [f"train.cache_features={tmp_path}"]):
         chosen = recipe("sa2va", "model.freeze=official", "train.zero_stage=0", *STEADY, *STILL, *kept)
         engine = Engine.build(chosen, dataset.task, catalogue, device)
         prepare_features(engine, chosen, catalogue, dataset.of("train"))
         engines.append(engine)
-    facts = measure(benchmark, *(harness_steps(engine, dataset) for engine in engines))
+    measure(timed, *(harness_steps(engine, dataset) for engine in engines), chosen.train.batch_size, model="sa2va")
     for engine in engines:
         engine.close()
-    note(chosen.train.batch_size, model="sa2va", **facts)
