@@ -23,6 +23,7 @@ from vesselbench.report.folder import new_folder
 from vesselbench.report.page import templates
 from vesselbench.report.pseudonyms import shown_comparison
 from vesselbench.report.record import comparison_record
+from vesselbench.report.record_tables import leaks_of
 from vesselbench.report.score_tables import ARROWS, headline
 from vesselbench.report.svg import standalone
 from vesselbench.report.tables import Cell, Table
@@ -173,6 +174,7 @@ def _entry(number: int, comparison: Comparison) -> dict[str, Any]:
         "number": number,
         "title": f"{data.get('format', 'data')}: {len(comparison.images)} {comparison.set_name} images of {groups}",
         "data": f"{data.get('root') or 'drawn data'}; split {first.split.name}, {first.split.fingerprint[:12]}",
+        "leaks": leaks_of(comparison),
         "verdict": verdict(comparison),
         "table": board_table(comparison),
         "plots": [plot for plot in drawn if plot is not None],

@@ -11,12 +11,13 @@ from vesselbench.compare import Comparison, verdict
 from vesselbench.contender import Contender, mean_of, median_of
 from vesselbench.ladder import ladder_record
 from vesselbench.pairing import RESAMPLES, SEED
+from vesselbench.report.record_tables import command_lines, leaks_of
 from vesselbench.rundir import write_json
 from vesselbench.scored import ScoredRun
 
 
 def comparison_record(comparison: Comparison) -> dict[str, Any]:
-    """Verdict, plan, split, contenders with means and costs, pairs with intervals and tests, values by image, notes.
+    """Verdict, plan, split, contenders with means, costs and recipes, pairs with intervals and tests, values by image.
 
     docs/comparison.md says what every key means.
     """
@@ -36,6 +37,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
             "seed": split.seed,
             "fingerprint": split.fingerprint,
             "sizes": {name: len(ids) for name, ids in split.sets.items()},
+            "leaks": leaks_of(comparison),
         },
         "runs": [_contender_record(run, comparison.directions) for run in comparison.runs],
         "second_observer": None
@@ -48,6 +50,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
         "ladder": None if comparison.ladder is None else ladder_record(comparison.ladder),
         "benchmarks": {label: result.as_json() for label, result in comparison.benchmarks.results.items()},
         "notes": list(comparison.notes),
+        "commands": command_lines(comparison),
     }
 
 
@@ -73,6 +76,7 @@ def _contender_record(contender: Contender, directions: Mapping[str, str]) -> di
             for metric, better in directions.items()
         },
         "costs": asdict(contender.costs),
+        "calibration": contender.summary.get("calibration"),
     }
 
 
@@ -85,6 +89,9 @@ def _seed_record(run: ScoredRun, directions: Mapping[str, str]) -> dict[str, Any
         "means": {metric: mean_of(run.values(metric)) for metric in directions},
         "costs": asdict(run.costs),
         "validations": [asdict(validation) for validation in run.validations],
+        "config": dict(run.config),
+        "base_weights": dict(run.record.get("base_weights") or {}),
+        "versions": dict(run.record.get("versions") or {}),
     }
 
 

@@ -20,6 +20,11 @@ def hash_table(comparison: Comparison) -> Table:
     return Table(("what", "SHA-256"), tuple(dict.fromkeys(rows)))
 
 
+def leaks_of(comparison: Comparison) -> list[str]:
+    """Sentences on how the split leaks, where that was allowed."""
+    return list(dict.fromkeys(line for run in comparison.runs for line in run.record.get("leaks") or ()))
+
+
 def command_lines(comparison: Comparison) -> list[str]:
     """What was typed to train each run, and what compares and checks them; empty where commands are withheld."""
     seeds = [seed for run in comparison.runs for seed in run.seeds]

@@ -20,7 +20,7 @@ from vesselbench.report.drawings.scores import draw_against, draw_differences, d
 from vesselbench.report.drawings.widths import bins_of, draw_widths
 from vesselbench.report.faults import SHORTEST, SLACK
 from vesselbench.report.panels import MOST_MARKS, Panel
-from vesselbench.report.record_tables import command_lines, hash_table
+from vesselbench.report.record_tables import command_lines, hash_table, leaks_of
 from vesselbench.report.svg import colour
 from vesselbench.verdict import leading_pair, verdict
 
@@ -53,7 +53,7 @@ def view_of(
         "comparison": comparison,
         "verdict": verdict(comparison),
         "heroes": _heroes(comparison, groups),
-        "leaks": list(dict.fromkeys(line for run in comparison.runs for line in run.record.get("leaks") or ())),
+        "leaks": leaks_of(comparison),
         **_score_view(comparison),
         "costs": tables.cost_table(comparison),
         "parts": tables.part_table(comparison),

@@ -162,3 +162,18 @@ def test_the_record_is_json_and_holds_every_image(write_run, tmp_path):
     assert record["pairs"][0]["metrics"]["dice"]["interval"] == {"low": 0.0, "high": 0.0, "reason": ""}
     assert record["runs"][0]["metrics"]["hd"]["none"] == 1
     assert record["runs"][0]["metrics"]["dice"]["mean"] == pytest.approx(0.8)
+
+
+def test_the_record_holds_what_the_page_tells_beside_the_numbers(write_run):
+    curve = {"probability": [0.1, 0.9], "vessel": [0.0, 1.0], "count": [9.0, 1.0]}
+    more = {"leaks": ["one leak"], "base_weights": {"model.safetensors": "ab" * 32}, "summary": {"calibration": curve}}
+    run = write_run("a", TWO, GROUPS, **more)
+    record = json.loads(json.dumps(comparison_record(compare([run, write_run("b", TWO, GROUPS)]))))
+    assert record["split"]["leaks"] == ["one leak"]
+    assert record["commands"][0] == "vesselbench train unet"
+    assert record["commands"][-1] == "vesselbench verify evidence.zip"
+    assert record["runs"][0]["calibration"] == curve
+    (seed,) = record["runs"][0]["seeds"]
+    assert seed["config"]["model"] == {"name": "unet"}
+    assert seed["base_weights"] == {"model.safetensors": "ab" * 32}
+    assert seed["versions"]["torch"] == "2.13.0"
