@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import check_page
+from tests.unit.report.test_accessibility import check
 from vesselbench.compare import compare
 from vesselbench.learning import Curve, Size
 from vesselbench.report import render_comparison
@@ -69,4 +70,6 @@ def test_the_learning_curve_asks_for_nothing_and_fits_a_phone(browser, write_run
         means = ((LONG, ours), ("small", theirs))
         runs = [write_run(name, {"x": mean, "y": mean - 0.02, "z": mean + 0.03}, train=train) for name, mean in means]
         sizes.append(Size(groups / 16, groups, groups, compare(runs)))
-    check_page(browser, render_curve(Curve(tuple(sizes), (LONG, "small")), tmp_path / "curve"))
+    page = render_curve(Curve(tuple(sizes), (LONG, "small")), tmp_path / "curve")
+    check(page.read_text())
+    check_page(browser, page)
