@@ -39,16 +39,16 @@ STEADY = "train.device=cpu", f"train.steps={ENDLESS}", "train.warmup=0"
 
 
 class Alternating:
-    """Two sides, a round of each in turn; every round is STEPS optimizer steps."""
+    """Two sides, a round of each in turn; every round is `steps` optimizer steps."""
 
-    def __init__(self, first: Callable[[], object], second: Callable[[], object]) -> None:
-        self.sides, self.seconds = (first, second), ([], [])
+    def __init__(self, first: Callable[[], object], second: Callable[[], object], steps: int) -> None:
+        self.sides, self.seconds, self.steps = (first, second), ([], []), steps
 
     def __call__(self) -> None:
         order = (0, 1) if len(self.seconds[0]) % 2 else (1, 0)
         for side in order:
             started = time.perf_counter()
-            for _ in range(STEPS):
+            for _ in range(self.steps):
                 self.sides[side]()
             self.seconds[side].append(time.perf_counter() - started)
 
@@ -57,7 +57,7 @@ class Alternating:
         first, second = (seconds[warm:] for seconds in self.seconds)
         ratios = [b / a for a, b in zip(first, second, strict=True)]
         low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
-        ms = [1000 * statistics.median(side) / STEPS for side in (first, second)]
+        ms = [1000 * statistics.median(side) / self.steps for side in (first, second)]
         return {"ratio": statistics.median(ratios), "quartiles": (low, high), "ms_per_step": ms, "rounds": len(ratios)}
 
 
@@ -113,7 +113,7 @@ def logged_steps(engine: Engine, dataset: Any, recipe: Recipe, catalogue: Any, f
 
 def measure(timed: Timed, first: Iterator[None], second: Iterator[None], batch: int, **more: object) -> None:
     """Time both sides by turns and note their ratio; the loader of one batch waits in neither."""
-    rounds = Alternating(lambda: next(first), lambda: next(second))
+    rounds = Alternating(lambda: next(first), lambda: next(second), STEPS if timed.enabled else 1)
     if timed(rounds, samples=2 * STEPS * batch, data=0.0, rounds=ROUNDS, warmup=WARM) is not None:
         timed.note(**rounds.facts(WARM), **more)
 
