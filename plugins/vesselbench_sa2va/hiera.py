@@ -19,10 +19,13 @@ from transformers.models.sam2.modeling_sam2 import (
     Sam2VisionNeck,
 )
 
+from vesselbench_sa2va.kept import Kept
+
 
 def exchange_encoder(encoder: Any) -> None:
     """Give a Sam2VisionModel's modules the forward passes below. It is not to be called as a whole any more."""
     encoder.backbone.__class__, encoder.neck.__class__ = Hiera, Pyramid
+    encoder.backbone.kept = {}
     for block in encoder.backbone.blocks:
         block.__class__, block.attn.__class__ = HieraBlock, HieraAttention
 
@@ -81,10 +84,14 @@ class HieraBlock(Sam2MultiScaleBlock):  # type: ignore[misc]
 class Hiera(Sam2HieraDetModel):  # type: ignore[misc]
     """The trunk."""
 
+    kept: dict[tuple[int, ...], Kept]
+
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Images [B,3,S,S] to the output [B,h,w,c] of every stage."""
         x = self.patch_embed(pixels)
-        x = x + self._get_pos_embed(x.shape[1:3])
+        size = tuple(x.shape[1:3])
+        places = self.kept.setdefault(size, Kept())
+        x = x + places.get([self.pos_embed, self.pos_embed_window], lambda: self._get_pos_embed(size))
         stages = []
         for index, block in enumerate(self.blocks):
             x = block(x)

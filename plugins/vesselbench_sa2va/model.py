@@ -27,7 +27,7 @@ from vesselbench_sa2va.windows import predict_windows
 def normalise(pixels: Tensor) -> Tensor:
     """uint8 [N,H,W,3] to float32 [N,3,H,W] with ImageNet's statistics."""
     mean, std = (torch.tensor(values, device=pixels.device).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    return pixels.permute(0, 3, 1, 2).contiguous().float().div_(255).sub_(mean).div_(std)
 
 
 class Sa2VAModule(nn.Module):

@@ -19,6 +19,7 @@ from transformers import (
 
 from vesselbench_sa2va.decoder import exchange_decoder
 from vesselbench_sa2va.hiera import exchange_encoder
+from vesselbench_sa2va.kept import Kept
 from vesselbench_sa2va.sizes import SamShape
 
 
@@ -65,6 +66,7 @@ def sam2_config(shape: SamShape) -> Any:
 def build_sam2(shape: SamShape) -> Any:
     """Sam2Model with random weights. Its parts are called one by one, as below."""
     model = Sam2Model(sam2_config(shape))
+    model.kept = Kept()
     exchange_encoder(model.vision_encoder)
     exchange_decoder(model.mask_decoder)
     return model
@@ -101,7 +103,8 @@ def decode_masks(sam: Any, maps: list[Tensor], prompts: Tensor, single: bool = F
     nothing = sam.prompt_encoder.not_a_point_embed(first).to(prompts.dtype).expand(images, objects, 2, width)
     dense = sam.prompt_encoder.no_mask_embed(first).view(1, -1, 1, 1)
     lowest = maps[2] + sam.no_memory_embedding.view(1, -1, 1, 1)
-    positions = sam.get_image_wide_positional_embeddings().to(lowest.dtype)
+    frequencies = [sam.shared_image_embedding.positional_embedding]
+    positions = sam.kept.get(frequencies, sam.get_image_wide_positional_embeddings).to(lowest.dtype)
     sparse = torch.cat([nothing, prompts.unsqueeze(2)], dim=2)
     logits, iou = sam.mask_decoder([*maps[:2], lowest + dense], positions, sparse, single)
     return logits, iou
