@@ -109,8 +109,6 @@ def score_run(
         watch.line(f"{run.path}: {found.said}")
     if found.complete:
         return
-    if set_name == "test":
-        enter_scoring(run, recipe, dataset.test_set, weights, watch)
     from vesselbench.data.cache import open_cache
     from vesselbench.evaluation.evaluate import evaluate
     from vesselbench.evaluation.predict import Predict, load_predictor
@@ -120,8 +118,11 @@ def score_run(
         check_base(run, recipe, catalogue)
         return load_predictor(run, catalogue)
 
+    predict = load() if found.earlier is None else Stored(run, set_name, found.earlier, threshold, load)
+    if set_name == "test":  # a model that is refused has scored nothing
+        enter_scoring(run, recipe, dataset.test_set, weights, watch)
     evaluate(
-        load() if found.earlier is None else Stored(run, set_name, found.earlier, threshold, load),
+        predict,
         samples,
         config,
         catalogue,
