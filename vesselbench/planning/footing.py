@@ -17,11 +17,12 @@ CONTEXT_BYTES = 2**30
 """CUDA context, kernels and NCCL's buffers: about 1 GiB, an assumption."""
 MAPPED = 32 * 2**20
 """Bytes from which glibc gives every block pages of its own, whatever came before (DEFAULT_MMAP_THRESHOLD_MAX)."""
-HOLES = 0.42
-"""Share by which glibc's heap is larger than the blocks in it. Blocks of 128 KiB and more have pages of their own, too,
-until the first of them is freed; then blocks up to that size come from the heap and leave holes there. In the first
-step of a training what is resident grows by what is allocated; from the second step on, by 1.15 to 1.75 times as much:
-0.42 is about the mean of fourteen trainings (docs/planning.md)."""
+HOLES, PART = 110 * 2**20, 0.75
+"""Bytes by which glibc's heap is larger than the blocks in it, and at most what share of these. Blocks above 128 KiB
+have pages of their own, too, until the first of them is freed; then blocks up to that size come from the heap and leave
+holes there. In the first step of a training what is resident grows by what is allocated; later by 57 to 206 MiB more
+where 125 to 408 MiB lay in the heap, no more in the larger trainings (glibc gives back what is free above twice its
+threshold), and by 41 of 57 MiB in a small one. 110 MiB is the mean of ten (docs/planning.md)."""
 
 
 @dataclass(frozen=True)
@@ -126,4 +127,5 @@ def _stepping(work: Workload, setting: Setting, device: Device) -> int:
 
 def _holes(blocks: tuple[int, ...], micro: int) -> int:
     """Bytes of the heap that are resident and in no block."""
-    return int(HOLES * micro * sum(size for size in blocks if micro * size < MAPPED))
+    heap = micro * sum(size for size in blocks if micro * size < MAPPED)
+    return min(HOLES, int(PART * heap))

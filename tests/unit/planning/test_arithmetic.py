@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vesselbench import UserError
-from vesselbench.planning.footing import HOLES, memory_of
+from vesselbench.planning.footing import HOLES, PART, memory_of
 from vesselbench.planning.hardware import device_named, interconnect_named, names_of
 from vesselbench.planning.roofline import seconds_of
 from vesselbench.planning.workload import Setting, Workload, settings_of
@@ -76,8 +76,13 @@ def test_what_was_held_grows_with_the_micro_batch_and_blocks_with_pages_of_their
     work = replace(WORK, trainable=0, total=0, costs=RUN, precision="fp32", world=1)
     one, two = (on_a_processor(work, micro=micro) for micro in (1, 2))
     assert two.activations == 2 * one.activations == 44 * 2**20
-    assert one.other == int(HOLES * 22 * 2**20)
-    assert two.other == int(HOLES * 4 * 2**20), "two of 20 MiB are above glibc's limit of 32"
+    assert one.other == int(PART * 22 * 2**20)
+    assert two.other == int(PART * 4 * 2**20), "two of 20 MiB are above glibc's limit of 32"
+
+
+def test_holes_do_not_grow_without_end():
+    work = replace(WORK, trainable=0, total=0, costs=replace(COSTS, blocks=(2**20,) * 400), precision="fp32", world=1)
+    assert on_a_processor(work).other == HOLES
 
 
 def test_gradients_of_earlier_micro_batches_and_stage_3s_buffer_lie_beside_a_backward_pass():
