@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from benchmarks.bench_overhead import STEADY, harness_steps, measure
+from vesselbench.config import AugmentConfig
 from vesselbench.training.engine import Engine
 from vesselbench.training.features import prepare_features
 
-STILL = [f"train.augment.{name}=0" for name in ("flip", "rotate", "brightness", "contrast")]
+STILL = [f"train.augment.{key}=0" for key in AugmentConfig.model_fields if key != "crop"] + ["train.augment.crop=null"]
 
 
 def bench_cached_features(timed, recipe, dataset, catalogue, device, tmp_path):

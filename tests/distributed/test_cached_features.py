@@ -6,12 +6,14 @@ import json
 
 import pytest
 
+from vesselbench.config import AugmentConfig
+
 pytestmark = pytest.mark.timeout(290)
 WORDS = [
     *("train", "sa2va", "--nproc", "2", "data.options.images=12", "data.options.size=64", "model.freeze=official"),
     *("train.steps=2", "train.batch_size=2", "train.zero_stage=3", "train.log_every=1", "train.validate_first=false"),
-    *("train.augment.flip=false", "train.augment.rotate=false", "train.augment.brightness=0"),
-    *("train.augment.contrast=0", "evaluation.metrics=[dice]", "train.device=cpu"),
+    *("train.augment.crop=null", "evaluation.metrics=[dice]", "train.device=cpu"),
+    *(f"train.augment.{key}=0" for key in AugmentConfig.model_fields if key != "crop"),
 ]
 
 

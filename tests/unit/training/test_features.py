@@ -17,7 +17,7 @@ from vesselbench.training import features
 from vesselbench.training.engine import Engine
 from vesselbench.training.features import changing, is_whole, networks_digest, prepare_features
 
-STILL = [f"train.augment.{key}=0" for key in ("flip", "rotate", "brightness", "contrast")]
+STILL = [f"train.augment.{key}=0" for key in AugmentConfig.model_fields if key != "crop"] + ["train.augment.crop=null"]
 SMALL = ["data.options.images=12", "data.options.size=64", "train.batch_size=2", "train.steps=3", "train.zero_stage=0"]
 
 
