@@ -145,8 +145,8 @@ def check_page(browser: Browser, page: Path) -> None:
         for dark in (False, True):
             browser.open(page, width, dark=dark)
             assert browser.requests() == [page.resolve().as_uri()]
-            assert browser.complaints() == []
+            assert browser.complaints() == [], browser.complaints()
             assert browser.value("window.innerWidth") == width
             assert browser.value("document.documentElement.scrollWidth") <= width
-            assert browser.value(ILLEGIBLE) == []
+            assert not (illegible := browser.value(ILLEGIBLE)), illegible
             assert browser.value("[...document.images].every(image => image.complete && image.naturalWidth > 0)")

@@ -15,7 +15,7 @@ from vesselbench.report.page import read_part
 WIDTH, HEIGHT = 440, 320
 RUNS = 6
 """Colours of runs; they repeat after the sixth."""
-MARGIN = {"left": 68, "right": 14, "top": 14, "bottom": 44}
+MARGIN = {"left": 78, "right": 14, "top": 14, "bottom": 44}
 NAME_Y = 14
 """Where the name of the vertical axis stands."""
 KEY = 18

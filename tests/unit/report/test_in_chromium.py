@@ -8,7 +8,8 @@ import pytest
 
 from tests.browser import check_page
 from tests.unit.report.test_accessibility import check
-from vesselbench.compare import compare
+from vesselbench.compare import compare, with_ladder
+from vesselbench.ladder import Ladder, Rung
 from vesselbench.learning import Curve, Size
 from vesselbench.report import render_comparison
 from vesselbench.report.leaderboard import make_board, render_board
@@ -73,3 +74,12 @@ def test_the_learning_curve_asks_for_nothing_and_fits_a_phone(browser, write_run
     page = render_curve(Curve(tuple(sizes), (LONG, "small")), tmp_path / "curve")
     check(page.read_text())
     check_page(browser, page)
+
+
+def test_seeds_of_one_recipe_stand_apart_by_their_folders(browser, write_predictions, catalogue, tmp_path):
+    runs = [write_predictions("unet", shift) for shift in (1, 2, 1)]
+    means = {"empty": 0.0, "otsu": 0.4, "reference": 1.0, "shifted": 0.9}
+    scores = {name: {metric: {"mean": mean} for metric in ("dice", "iou")} for name, mean in means.items()}
+    ladder = Ladder(tuple(Rung(name, "As it says.", held, {}) for name, held in scores.items()))
+    comparison = with_ladder(compare(runs), ladder)
+    check_page(browser, render_comparison(comparison, tmp_path / "out", catalogue))

@@ -8,7 +8,7 @@ from vesselbench.comparison import Comparison
 from vesselbench.contender import Contender, mean_of
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
-from vesselbench.report.svg import Axes, Drawing, colour, number, shortened, spread
+from vesselbench.report.svg import CHARACTER, Axes, colour, number, shortened, spread
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 CLOCK = (
@@ -16,6 +16,8 @@ CLOCK = (
     *(HOUR, 2 * HOUR, 5 * HOUR, 10 * HOUR, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 20 * DAY, 50 * DAY, 100 * DAY),
 )
 MOST_TICKS = 5
+ROW = 16
+"""Height of a name beside a dot."""
 
 
 def clock_ticks(low: float, high: float) -> list[float] | None:
@@ -98,16 +100,27 @@ def _draw_cost(
     axes = Axes.between(xs, spread([y for _, _, y in points]), log_x=True)
     at = clock_ticks(*xs) if tick is seconds else None
     axes.frame(axis, f"mean {metric} on the {comparison.set_name} set", tick, at)
+    labels: list[tuple[float, float, float]] = []
     for place, x, y in points:
-        _label(axes.drawing, axes, comparison.runs[place].label, place, x, y)
+        labels.append(_label(axes, comparison.runs[place].label, place, (axes.x(x), axes.y(y)), labels))
     listed = "; ".join(f"{comparison.runs[p].label} {words.score(y)} for {say(x)}" for p, x, y in points)
     alt = f"Mean {metric} against {axis.removesuffix(' (logarithmic)')}: {listed}"
     better = "up" if comparison.directions[metric] == "higher" else "down"
     return Drawn.of(f"cost-{name}", axes.drawing, alt, f"Better lies {better} and to the left.")
 
 
-def _label(drawing: Drawing, axes: Axes, label: str, place: int, x: float, y: float) -> None:
-    at, up = axes.x(x), axes.y(y)
-    drawing.dot(at, up, 6, f"dot {colour(place)}", label)
-    right = at < (axes.x.start + axes.x.end) / 2
-    drawing.text(at + (10 if right else -10), up + 4, shortened(label, 16), "halo", "start" if right else "end")
+def _label(
+    axes: Axes, label: str, place: int, at: tuple[float, float], others: Sequence[tuple[float, float, float]]
+) -> tuple[float, float, float]:
+    """A dot and its name beside it, below the `others` that it would lie on; returns its (left, right, height)."""
+    x, y = at
+    axes.drawing.dot(x, y, 6, f"dot {colour(place)}", label)
+    name, right = shortened(label, 16), x < (axes.x.start + axes.x.end) / 2
+    ends = sorted(
+        (x + (10 if right else -10), x + (10 if right else -10) + (1 if right else -1) * CHARACTER * len(name))
+    )
+    height = y + 4
+    while any(abs(height - other) < ROW and ends[0] < end and ends[1] > start for start, end, other in others):
+        height += ROW
+    axes.drawing.text(ends[0] if right else ends[1], height, name, "halo", "start" if right else "end")
+    return ends[0], ends[1], height

@@ -7,7 +7,7 @@ from vesselbench.contender import mean_of
 from vesselbench.ladder import Ladder
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
-from vesselbench.report.svg import WIDTH, Axes, colour, shortened, spread
+from vesselbench.report.svg import CHARACTER, WIDTH, Axes, colour, shortened, spread
 
 
 def draw_ladder(comparison: Comparison, ladder: Ladder) -> Drawn | None:
@@ -26,9 +26,9 @@ def draw_ladder(comparison: Comparison, ladder: Ladder) -> Drawn | None:
     values = [value for _, value, _ in rows]
     low = min(0.0, *values)
     high = max(1.0, spread(values)[1]) if higher and max(values) <= 1 else spread(values)[1]
-    axes = Axes.between(
-        (low, high), (-0.6, len(rows) - 0.4), size=(WIDTH * 1.25, 62 + 23.0 * len(rows)), left=170, right=50
-    )
+    left = 16 + 1.25 * CHARACTER * max(len(shortened(name, 20)) for name, _, _ in rows)  # runs stand in bold
+    size = (left + 0.9 * WIDTH, 62 + 23.0 * len(rows))
+    axes = Axes.between((low, high), (-0.6, len(rows) - 0.4), size=size, left=left, right=50)
     axes.rule_x()
     drawing = axes.drawing
     for row, (name, value, kind) in enumerate(rows):
@@ -36,7 +36,7 @@ def draw_ladder(comparison: Comparison, ladder: Ladder) -> Drawn | None:
         drawing.rect(
             axes.x(low), up - 7, axes.x(value) - axes.x(low), 14, f"bar {kind}", f"{name}: {words.score(value)}"
         )
-        drawing.text(axes.x.start - 8, up + 4, shortened(name, 24), "strong" if kind else "label", "end")
+        drawing.text(axes.x.start - 8, up + 4, shortened(name, 20), "strong" if kind else "label", "end")
         drawing.text(axes.x(value) + 5, up + 4, words.score(value), "strong halo" if kind else "label halo")
     axes.name(f"mean {metric} ({comparison.directions[metric]} is better)", "")
     listed = ", ".join(f"{name} {words.score(value)}" for name, value, _ in reversed(rows))

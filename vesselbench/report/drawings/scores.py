@@ -122,7 +122,7 @@ def draw_differences(comparison: Comparison, pair: Pair) -> Drawn | None:
         return None
     paired, better = pair.metrics[comparison.primary], comparison.directions[comparison.primary]
     named = len(both) <= MANY
-    height = 80.0 + (13.5 * len(both) if named else 330)
+    height = 80.0 + (15.0 * len(both) if named else 330)
     values = [value for value, _ in both]
     ends = [end for end in (paired.interval.low, paired.interval.high) if end is not None]
     xs = spread([*values, *ends, -comparison.margin, comparison.margin, 0.0])
@@ -157,7 +157,9 @@ def draw_differences(comparison: Comparison, pair: Pair) -> Drawn | None:
             "strong halo",
             "middle",
         )
-    axes.name(f"{comparison.primary}: {shortened(pair.a)} minus {shortened(pair.b)}", "")
+    widest = 2 * (WIDTH - (axes.x.start + axes.x.end) / 2) / (CHARACTER + 0.8)
+    room = max(6, int((widest - len(f"{comparison.primary}:  minus ")) / 2))
+    axes.name(f"{comparison.primary}: {shortened(pair.a, room)} minus {shortened(pair.b, room)}", "")
     shown = f"{words.or_absent(paired.difference, words.change)} {words.bounds(paired.interval)}"
     alt = f"{comparison.primary} of {pair.a} minus {pair.b} for each of {len(both)} images, sorted; mean {shown}"
     caption = (
