@@ -28,7 +28,7 @@ def test_a_plan_is_of_the_values_that_the_training_would_choose():
     assert found == trained
     assert found.configure == []
     assert f"  steps: {found.train.steps}" in said
-    assert make_plan(found, CATALOGUE, 1).steps == found.train.steps == 600
+    assert make_plan(found, CATALOGUE, 1).steps == found.train.steps
 
 
 @pytest.mark.parametrize(("device", "precision"), [("rtx3090", "autocast"), ("t4", "fp32")])
