@@ -115,7 +115,10 @@ def point_losses(logits: Tensor, targets: Tensor, eps: float = 0.0) -> tuple[Ten
 
 def iou_of(logits: Tensor, targets: Tensor) -> Tensor:
     """IoU [N,K] of candidates with logits [N,K,M] and a mask [N,M] at uniform points; 1 where both are empty."""
-    predicted, true = (logits > 0).float(), (targets > 0.5).float()[:, None]  # floats are added up faster than bits
+    predicted = torch.gt(logits, 0, out=torch.empty_like(logits))  # floats are added up faster than bits, and
+    true = torch.gt(targets, 0.5, out=torch.empty_like(targets))[
+        :, None
+    ]  # turning bits into floats takes ten times this
     areas = predicted.sum(-1) + true.sum(-1)
     both = predicted.mul_(true).sum(-1)
     union = areas - both
