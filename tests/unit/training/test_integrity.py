@@ -54,7 +54,7 @@ def test_a_parameter_without_a_gradient_is_named_after_some_steps(stage, catalog
     engine.close()
 
 
-IDLE, USED = "net.model.0.", "net.model.2."
+IDLE, USED = "net.features.model.0.", "net.features.model.2."
 """Beginning of the names of a UNet's first and last level."""
 
 
@@ -77,7 +77,7 @@ def test_of_declared_alternatives_one_may_be_idle_and_is_named(stage, precision,
     engine.close()
 
 
-@pytest.mark.parametrize("declared", [[[IDLE, f"{IDLE}conv."]], [[USED, "net.model.1."]]])
+@pytest.mark.parametrize("declared", [[[IDLE, f"{IDLE}conv."]], [[USED, "net.features.model.1."]]])
 def test_alternatives_do_not_excuse_a_group_without_any_gradient_nor_other_parts(declared, catalogue, dataset, device):
     engine, steps = built(0, catalogue, dataset, device, spoil=idle_first_level)
     watching = Integrity(engine.engine, engine.module, child_of, after=2, alternatives=declared)
