@@ -24,6 +24,9 @@ from vesselbench.verdict import verdict
 
 __all__ = ["Comparison", "compare", "verdict", "with_benchmarks", "with_ladder"]
 
+BY_WIDTH = "_by_width"
+"""How the names of metrics end whose bins have values of their own, such as ``cldice@2-3px``."""
+
 
 def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | None = None) -> Comparison:
     """Compare finished runs on one set. One contender gives a Comparison without pairs.
@@ -118,8 +121,8 @@ def _family(run: ScoredRun, declared: Sequence[str] | None) -> tuple[str, ...]:
         declared = [name for name in FAMILY if name in run.directions and name != run.primary]
     family: list[str] = []
     for name in declared:
-        bins = f"{name.removesuffix('_by_width')}@"
-        found = [metric for metric in run.directions if metric == name or metric.startswith(bins)]
+        bins = f"{name.removesuffix(BY_WIDTH)}@" if name.endswith(BY_WIDTH) else None
+        found = [metric for metric in run.directions if metric == name or (bins and metric.startswith(bins))]
         if not found:
             raise UserError(f"{run.run.path} declared {name!r} and did not score it", "evaluate it again")
         family.extend(metric for metric in found if metric != run.primary)

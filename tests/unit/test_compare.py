@@ -293,6 +293,18 @@ def test_a_run_without_scores_files_is_a_user_error(write_run):
         compare([a])
 
 
+@pytest.mark.parametrize(
+    ("declared", "family"), [("cldice", ("cldice",)), ("cldice_by_width", ("cldice_by_width", "cldice@0-2px"))]
+)
+def test_values_per_width_are_judged_only_where_the_metric_by_width_was_declared(write_run, declared, family):
+    """Each one more raises all p that Holm corrects."""
+    names = ("dice", "cldice", "cldice_by_width", "cldice@0-2px")
+    plan = {"primary": "dice", "margin": 0.01, "family": [declared], "unit": "group"}
+    values = [{sample: dict.fromkeys(names, mean + NOISE[n]) for n, sample in enumerate(IDS)} for mean in (0.8, 0.7)]
+    runs = [write_run(name, some, GROUPS, declared=plan) for name, some in zip("ab", values, strict=True)]
+    assert compare(runs).family == family
+
+
 def test_no_runs_and_a_negative_margin_are_refused(write_run):
     with pytest.raises(UserError, match="no runs"):
         compare([])
