@@ -14,9 +14,9 @@ from vesselbench_monai.settings import LevelsConfig, NetConfig
 
 BATCH_PIXELS = 4 * 192**2
 """Pixels of a step in the measured setting."""
-PASSES = 45
+PASSES = 36
 """How often a training sees every pixel of the field of view."""
-STEPS = (300, 6000)
+STEPS = (400, 6000)
 WIDE = 12.0
 """Pixels that a wide vessel is taken for where nothing in the training masks is vessel; the reasons say so."""
 UNIT = 32
