@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
@@ -93,6 +94,20 @@ class Contender:
     def values(self, metric: str) -> list[float | None]:
         """One value per image, the mean over the seeds; None where one of the seeds has none."""
         return [_mean_if_all(list(of_image)) for of_image in zip(*(s.values(metric) for s in self.seeds), strict=True)]
+
+    def summarised(self, metric: str, figure: str) -> float | None:
+        """A figure beside a metric's mean in summary.json (`pooled`, `group_mean`, `all_background`), the mean over the
+        seeds; None where one of the seeds has none."""
+        entries = [(seed.summary.get("metrics") or {}).get(metric) or {} for seed in self.seeds]
+        return _mean_if_all([entry.get(figure) for entry in entries])
+
+    def cases(self) -> Counter[str]:
+        """How many images of each empty-mask case were met; an image counts once for every seed."""
+        return Counter(row.case for seed in self.seeds for row in seed.scores.rows)
+
+    def statuses(self) -> Counter[str]:
+        """How many answers of each status were given; an image counts once for every seed."""
+        return Counter(row.status for seed in self.seeds for row in seed.scores.rows)
 
     def spread(self, metric: str) -> Spread:
         """How much the seeds differ: each one's mean over images, and the standard deviation of these."""

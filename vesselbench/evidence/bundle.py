@@ -17,6 +17,7 @@ from vesselbench.comparison import Comparison
 from vesselbench.errors import UserError
 from vesselbench.evidence.contents import run_folder, write_contents
 from vesselbench.evidence.differing import Comparing
+from vesselbench.evidence.gallery import bundled_gallery
 from vesselbench.evidence.history import refuse_broken_history
 from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
@@ -27,7 +28,7 @@ from vesselbench.rundir import RunDir, file_sha256, read_json, write_json
 from vesselbench.watch import Watch
 
 MANIFEST, COMPARISON = "bundle.json", "comparison.json"
-FORM = 2
+FORM = 3
 """Version of the layout; a bundle of another one is not read."""
 SAME_TIME = (1980, 1, 1, 0, 0, 0)
 """The date of every entry: equal contents give an equal file, and nobody learns when."""
@@ -79,7 +80,8 @@ def write_bundle(paths: Sequence[Path], to: Path, wish: Wish, catalogue: Catalog
         if record is not None and record.get("ladder") is not None:
             held = with_ladder(held, read_ladder(record["ladder"], paths[0] / COMPARISON))
         held = replace(held, scorings=shown.comparison.scorings)
-        write_json(folder / COMPARISON, comparison_record(held))
+        stated = comparison_record(held, bundled_gallery(held, folder), pseudonymised=wish.pseudonymised)
+        write_json(folder / COMPARISON, stated)
         write_json(folder / MANIFEST, _manifest(folder, held, wish))
         _zip(folder, draft)
         os.replace(draft, to)

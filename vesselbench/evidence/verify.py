@@ -13,6 +13,7 @@ from vesselbench.errors import UserError
 from vesselbench.evidence.bundle import COMPARISON, FORM, MANIFEST, manifest_sha256
 from vesselbench.evidence.contents import RUNS
 from vesselbench.evidence.differing import Difference
+from vesselbench.evidence.gallery import bundled_gallery
 from vesselbench.evidence.history import hold_history, without_history
 from vesselbench.evidence.recompute import QUANTISED, Recomputed, read_references, recompute_rows, summaries
 from vesselbench.evidence.rungs import Rungs
@@ -172,8 +173,9 @@ def _recompute(opened: Opened, catalogue: Catalogue, watch: Watch) -> None:
     else:
         rungs.hold(done)
         again = with_ladder(again, rungs.stated)
-    found = without_history(json.loads(json.dumps(comparison_record(again))))
-    done.hold(without_history(record), found, COMPARISON)
+    withheld = bool(manifest.get("pseudonymised"))
+    found = comparison_record(again, bundled_gallery(again, folder), pseudonymised=withheld)
+    done.hold(without_history(record), without_history(json.loads(json.dumps(found))), COMPARISON)
     if set_name == "test":
         hold_history(record.get("scorings"), runs, done)
     done.left_out[NO_IMAGES] += 1

@@ -20,12 +20,11 @@ from vesselbench.recipes import validate_options
 from vesselbench.report import words
 from vesselbench.report.choice import MOST, Choice, Choices
 from vesselbench.report.crop import find_window
-from vesselbench.report.faults import find_faults
+from vesselbench.report.gallery import Mistakes, count_mistakes
 from vesselbench.report.overlay import (
     FALSE,
     MISSED,
     Mark,
-    count_pixels,
     counted_reference,
     encode,
     encode_photograph,
@@ -61,7 +60,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Panel:
-    """One image in all its pictures; `detail` are those of the part in which the runs go wrong most, of a large one."""
+    """One image in all its pictures; `detail` are those of the part in which the runs go wrong most, of a large one.
+
+    `mistakes`: of every run, on the whole image.
+    """
 
     title: str
     image: str
@@ -70,6 +72,7 @@ class Panel:
     tiles: tuple[Tile, ...]
     detail: tuple[Tile, ...]
     has_field: bool
+    mistakes: tuple[Mistakes, ...]
 
 
 def most_images(runs: int) -> int:
@@ -111,7 +114,8 @@ def make_panels(shown: Comparison, original: Comparison, choices: Choices, sampl
 def _panel(shown: Comparison, choice: Choice, example: Example, predicted: Sequence[BoolMask], stem: str) -> Panel:
     image = shown.images[choice.index]
     size = f"{example.size[1]} × {example.size[0]} pixels"
-    whole = _tiles(shown, choice, example, predicted, stem, size)
+    mistakes = [count_mistakes(example, mask) for mask in predicted]
+    whole = _tiles(shown, choice, example, predicted, mistakes, stem, size)
     window = find_window([_wrong(example, mask) for mask in predicted], example.size)
     detail: list[Tile] = []
     if window is not None:
@@ -122,17 +126,32 @@ def _panel(shown: Comparison, choice: Choice, example: Example, predicted: Seque
             fov=None if example.fov is None else example.fov[window.slices],
         )
         where = f"rows {window.top}–{window.bottom}, columns {window.left}–{window.right}"
-        detail = _tiles(shown, choice, part, [mask[window.slices] for mask in predicted], f"{stem}-detail", where)
+        seen = [mask[window.slices] for mask in predicted]
+        within = [count_mistakes(part, mask) for mask in seen]
+        detail = _tiles(shown, choice, part, seen, within, f"{stem}-detail", where)
     caption = f"mean {shown.primary} {words.score(choice.mean)}"
     if len(shown.runs) > 1:
         caption = f"the runs differ by {words.score(choice.apart)}, {caption}"
     return Panel(
-        choice.title, image, shown.groups[choice.index], caption, tuple(whole), tuple(detail), example.fov is not None
+        title=choice.title,
+        image=image,
+        group=shown.groups[choice.index],
+        caption=caption,
+        tiles=tuple(whole),
+        detail=tuple(detail),
+        has_field=example.fov is not None,
+        mistakes=tuple(mistakes),
     )
 
 
 def _tiles(
-    shown: Comparison, choice: Choice, example: Example, predicted: Sequence[BoolMask], stem: str, size: str
+    shown: Comparison,
+    choice: Choice,
+    example: Example,
+    predicted: Sequence[BoolMask],
+    mistakes: Sequence[Mistakes],
+    stem: str,
+    size: str,
 ) -> list[Tile]:
     """The image, its reference and every run, of the whole or of a part; faults are those of what is shown."""
     image, vessels = shown.images[choice.index], int(counted_reference(example).sum())
@@ -146,8 +165,10 @@ def _tiles(
             f"reference of {image}: {vessels} vessel pixels",
         ),
     ]
-    for number, (run, mask) in enumerate(zip(shown.runs, predicted, strict=True), 1):
-        tiles.append(_run_tile(f"{stem}-run{number}.png", run, shown, choice, example, mask))
+    for number, (run, mask, found) in enumerate(zip(shown.runs, predicted, mistakes, strict=True), 1):
+        caption, alt = _told(run, shown, choice, found)
+        picture = encode(verdict_tile(example, mask), _marks(found))
+        tiles.append(Tile(f"{stem}-run{number}.png", picture, run.label, caption, alt))
     return tiles
 
 
@@ -157,21 +178,24 @@ def _wrong(example: Example, predicted: BoolMask) -> BoolMask:
     return wrong if example.fov is None else wrong & example.fov
 
 
-def _run_tile(
-    file: str, run: Contender, shown: Comparison, choice: Choice, example: Example, predicted: BoolMask
-) -> Tile:
-    hit, false, missed = count_pixels(example, predicted)
-    reference = counted_reference(example)
-    faults = find_faults(predicted if example.fov is None else predicted & example.fov, reference)
-    marks = [Mark(fault.place, "ring", MISSED) for fault in faults.missed[:MOST_MARKS]]
-    marks += [Mark(fault.place, "square", FALSE) for fault in faults.bridges[:MOST_MARKS]]
-    value = words.or_absent(run.values(shown.primary)[choice.index], words.score)
-    caption = f"{shown.primary} {value} · {hit:,} found, {false:,} false, {missed:,} missed · {faults.said()}"
-    alt = (
-        f"{run.label} on {shown.images[choice.index]}: {shown.primary} {value}; {hit} true positive, "
-        f"{false} false positive and {missed} false negative pixels; {faults.said()}"
+def _marks(found: Mistakes) -> list[Mark]:
+    missed = [Mark(fault.place, "ring", MISSED) for fault in found.faults.missed[:MOST_MARKS]]
+    return missed + [Mark(fault.place, "square", FALSE) for fault in found.faults.bridges[:MOST_MARKS]]
+
+
+def _told(run: Contender, shown: Comparison, choice: Choice, found: Mistakes) -> tuple[str, str]:
+    """What stands under and for the picture of a run. Of several seeds it shows the first one, with its own value."""
+    value = words.or_absent(run.first.values(shown.primary)[choice.index], words.score)
+    seed = f" (seed {run.first.seed}, one of {len(run.seeds)})" if len(run.seeds) > 1 else ""
+    hit, false, missed = found.true_positive, found.false_positive, found.false_negative
+    caption = (
+        f"{shown.primary} {value}{seed} · {hit:,} found, {false:,} false, {missed:,} missed · {found.faults.said()}"
     )
-    return Tile(file, encode(verdict_tile(example, predicted), marks), run.label, caption, alt)
+    alt = (
+        f"{run.label} on {shown.images[choice.index]}: {shown.primary} {value}{seed}; {hit} true positive, "
+        f"{false} false positive and {missed} false negative pixels; {found.faults.said()}"
+    )
+    return caption, alt
 
 
 def read_prediction(run: ScoredRun, set_name: SetName, index: int, example: Example) -> BoolMask:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from vesselbench.compare import Comparison, verdict
 from vesselbench.contender import Contender, mean_of, median_of
 from vesselbench.ladder import ladder_record
+from vesselbench.likeness import start_of
 from vesselbench.pairing import RESAMPLES, SEED
+from vesselbench.report.methods import methods_of
 from vesselbench.report.record_tables import command_lines, leaks_of
-from vesselbench.rundir import write_json
 from vesselbench.scored import ScoredRun
 
+FIGURES = ("pooled", "group_mean", "all_background")
+"""What stands beside a mean: over all pixels at once, mean of the groups' means, of the answer without any vessel."""
 
-def comparison_record(comparison: Comparison) -> dict[str, Any]:
+
+def comparison_record(
+    comparison: Comparison, gallery: Mapping[str, Any] | None = None, *, pseudonymised: bool = False
+) -> dict[str, Any]:
     """Verdict, plan, split, contenders with means, costs and recipes, pairs with intervals and tests, values by image.
 
-    docs/comparison.md says what every key means.
+    `gallery`: see `gallery.gallery_record`. docs/comparison.md says what every key means.
     """
     split = comparison.runs[0].split
-    observed = comparison.observer2
     return {
         "verdict": verdict(comparison),
         "set_name": comparison.set_name,
@@ -40,23 +44,31 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
             "leaks": leaks_of(comparison),
         },
         "runs": [_contender_record(run, comparison.directions) for run in comparison.runs],
-        "second_observer": None
-        if observed is None
-        else {metric: mean_of([row.values[metric] for row in observed]) for metric in comparison.directions},
+        "second_observer": _observer_record(comparison),
         "pairs": [asdict(pair) for pair in comparison.pairs],
         "several": None if comparison.several is None else asdict(comparison.several),
         "scorings": None if comparison.scorings is None else asdict(comparison.scorings),
         "images": _image_records(comparison),
         "ladder": None if comparison.ladder is None else ladder_record(comparison.ladder),
         "benchmarks": {label: result.as_json() for label, result in comparison.benchmarks.results.items()},
+        "gallery": None if gallery is None else dict(gallery),
         "notes": list(comparison.notes),
+        "methods": methods_of(comparison, pseudonymised),
+        "pseudonymised": pseudonymised,
         "commands": command_lines(comparison),
     }
 
 
-def write_comparison(comparison: Comparison, path: Path) -> None:
-    """Write `comparison_record`, whole or not at all."""
-    write_json(path, comparison_record(comparison))
+def _observer_record(comparison: Comparison) -> dict[str, Any] | None:
+    observed = comparison.observer2
+    if observed is None:
+        return None
+    values = {metric: [row.values[metric] for row in observed] for metric in comparison.directions}
+    metrics = {
+        metric: {"mean": mean_of(held), "median": median_of(held), "none": held.count(None)}
+        for metric, held in values.items()
+    }
+    return {"images": len(observed), "metrics": metrics}
 
 
 def _contender_record(contender: Contender, directions: Mapping[str, str]) -> dict[str, Any]:
@@ -68,6 +80,7 @@ def _contender_record(contender: Contender, directions: Mapping[str, str]) -> di
             metric: {
                 "mean": mean_of(contender.values(metric)),
                 "median": median_of(contender.values(metric)),
+                **{figure: contender.summarised(metric, figure) for figure in FIGURES},
                 "none": contender.values(metric).count(None),
                 "better": better,
                 "version": contender.scores.metric_versions[metric],
@@ -75,7 +88,10 @@ def _contender_record(contender: Contender, directions: Mapping[str, str]) -> di
             }
             for metric, better in directions.items()
         },
+        "cases": dict(sorted(contender.cases().items())),
+        "statuses": dict(sorted(contender.statuses().items())),
         "costs": asdict(contender.costs),
+        "parameters": contender.record["parameters"].get("parts") or {},
         "calibration": contender.summary.get("calibration"),
     }
 
@@ -84,7 +100,12 @@ def _seed_record(run: ScoredRun, directions: Mapping[str, str]) -> dict[str, Any
     return {
         "seed": run.seed,
         "run": run.where,
+        "finished": run.record.get("finished"),
+        "best_step": run.record.get("best_step"),
+        "started_from": start_of(run.record),
+        "git": run.record.get("git"),
         "threshold": run.scores.threshold,
+        "threshold_from": run.summary.get("threshold_from"),
         "weights_sha256": run.scores.weights_sha256,
         "means": {metric: mean_of(run.values(metric)) for metric in directions},
         "costs": asdict(run.costs),
@@ -97,7 +118,13 @@ def _seed_record(run: ScoredRun, directions: Mapping[str, str]) -> dict[str, Any
 
 def _image_records(comparison: Comparison) -> list[dict[str, Any]]:
     values = {run.label: {metric: run.values(metric) for metric in comparison.directions} for run in comparison.runs}
+    cases = {run.label: [seed.scores.rows for seed in run.seeds] for run in comparison.runs}
     return [
-        {"id": image, "group": group, "values": {label: {m: of[m][i] for m in of} for label, of in values.items()}}
+        {
+            "id": image,
+            "group": group,
+            "values": {label: {m: of[m][i] for m in of} for label, of in values.items()},
+            "cases": {label: [rows[i].case for rows in of] for label, of in cases.items()},
+        }
         for i, (image, group) in enumerate(zip(comparison.images, comparison.groups, strict=True))
     ]

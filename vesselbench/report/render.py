@@ -9,12 +9,13 @@ from vesselbench.plugins import Catalogue
 from vesselbench.report import pseudonyms
 from vesselbench.report.choice import choose_images
 from vesselbench.report.folder import new_folder
+from vesselbench.report.gallery import gallery_record
 from vesselbench.report.page import templates
 from vesselbench.report.panels import make_panels, most_images, read_data
-from vesselbench.report.record import write_comparison
+from vesselbench.report.record import comparison_record
 from vesselbench.report.svg import standalone
 from vesselbench.report.view import plots_of, view_of
-from vesselbench.rundir import write_bytes, write_text
+from vesselbench.rundir import write_bytes, write_json, write_text
 
 
 def render_comparison(
@@ -36,7 +37,9 @@ def render_comparison(
             write_text(draft / "panels" / f"plot-{plot.name}.svg", standalone(plot.svg))
         for tile in [tile for panel in panels for tile in (*panel.tiles, *panel.detail)]:
             write_bytes(draft / "panels" / tile.file, tile.picture)
-        write_comparison(shown.comparison, draft / "comparison.json")
+        gallery = gallery_record(shown.comparison, choices, [panel.mistakes for panel in panels])
+        record = comparison_record(shown.comparison, gallery, pseudonymised=pseudonymised)
+        write_json(draft / "comparison.json", record)
         engine = templates()
         write_text(draft / "report.md", engine.get_template("report.md.j2").render(view))
         write_text(draft / "report.html", engine.get_template("report.html").render(view))

@@ -41,11 +41,11 @@ def metric_table(comparison: Comparison, metrics: Sequence[str]) -> Table:
 
 
 def _metric_cell(run: Contender, metric: str, best: bool) -> Cell:
-    values, entry = run.values(metric), (run.summary.get("metrics") or {}).get(metric) or {}
+    values = run.values(metric)
     notes = [_aside(values)]
-    for key, name in (("pooled", "pixels"), ("group_mean", "groups"), ("all_background", "all background")):
-        if entry.get(key) is not None and len(run.seeds) == 1:
-            notes.append(f"{name} {words.score(entry[key])}")
+    for figure, name in (("pooled", "pixels"), ("group_mean", "groups"), ("all_background", "all background")):
+        if (found := run.summarised(metric, figure)) is not None:
+            notes.append(f"{name} {words.score(found)}")
     if (deviation := run.spread(metric).sd) is not None:
         notes.append(f"seeds ±{words.score(deviation)}")
     mean = mean_of(values)
@@ -153,7 +153,7 @@ def image_table(comparison: Comparison) -> Table:
             cells.append(Cell(words.change(values[0] - values[1]), sort=values[0] - values[1]))
         elif len(values) == 2:
             cells.append(Cell(words.ABSENT, sort=""))
-        cases = {row.case for run in comparison.runs for row in [run.scores.rows[place]]} - {"ok"}
+        cases = {seed.scores.rows[place].case for run in comparison.runs for seed in run.seeds} - {"ok"}
         rows.append((Cell(image, ", ".join(sorted(case.replace("_", " ") for case in cases))), Cell(group), *cells))
     last = ["difference"] if len(columns) == 2 else []
     return Table(("image", "group", *(run.label for run in comparison.runs), *last), tuple(rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,10 +82,11 @@ def case_table(comparison: Comparison) -> Table:
     """How often each empty-mask case occurred, a row per run; its note counts answers that were not as wanted."""
     rows = []
     for run in comparison.runs:
-        counts = Counter(row.case for row in run.scores.rows)
-        answers = Counter(row.status for row in run.scores.rows if row.status != "ok")
-        note = ", ".join(f"{status} {count}" for status, count in sorted(answers.items()))
-        rows.append((Cell(run.label, f"answers: {note}" if note else ""), *(Cell(str(counts[c])) for c, _ in CASES)))
+        counts, answers = run.cases(), sorted(run.statuses().items())
+        notes = [f"{len(run.seeds)} seeds"] if len(run.seeds) > 1 else []
+        unwanted = ", ".join(f"{status} {count}" for status, count in answers if status != "ok")
+        notes += [f"answers: {unwanted}"] if unwanted else []
+        rows.append((Cell(run.label, "; ".join(notes)), *(Cell(str(counts[case])) for case, _ in CASES)))
     return Table(("run", *(name for _, name in CASES)), tuple(rows))
 
 
@@ -146,20 +146,26 @@ def part_table(comparison: Comparison) -> Table:
 
 
 def origin_table(comparison: Comparison) -> Table:
-    """Where each run's weights come from, a column per run."""
+    """Where the scored weights come from, a column per run; of several seeds each has its own."""
     lines = (
-        ("run folder", lambda c: c.where),
-        ("model", lambda c: str(c.record.get("model"))),
-        ("finished", lambda c: str(c.record.get("finished"))),
-        ("seed", lambda c: str(c.record.get("seed"))),
-        ("started from", lambda c: start_of(c.record)),
-        ("best checkpoint (step)", lambda c: words.or_absent(c.record.get("best_step"), str)),
-        ("threshold", lambda c: f"{c.scores.threshold:g} (from {c.summary.get('threshold_from') or 'the run'})"),
-        ("weights scored (sha256)", lambda c: words.short_hash(c.scores.weights_sha256)),
-        ("source", lambda c: words.or_absent(c.record.get("git"), str)),
-        ("command", lambda c: words.or_absent(c.record.get("command"), str)),
+        ("run folder", lambda s: s.where),
+        ("model", lambda s: str(s.record.get("model"))),
+        ("finished", lambda s: str(s.record.get("finished"))),
+        ("seed", lambda s: str(s.record.get("seed"))),
+        ("started from", lambda s: start_of(s.record)),
+        ("best checkpoint (step)", lambda s: words.or_absent(s.record.get("best_step"), str)),
+        ("threshold", lambda s: f"{s.scores.threshold:g} (from {s.summary.get('threshold_from') or 'the run'})"),
+        ("weights scored (sha256)", lambda s: words.short_hash(s.scores.weights_sha256)),
+        ("source", lambda s: words.or_absent(s.record.get("git"), str)),
+        ("command", lambda s: words.or_absent(s.record.get("command"), str)),
     )
-    return _by_run(comparison, [(name, [line(run) for run in comparison.runs]) for name, line in lines])
+    named = [
+        (f"{run.label}, seed {seed.seed}" if len(run.seeds) > 1 else run.label, seed)
+        for run in comparison.runs
+        for seed in run.seeds
+    ]
+    rows = tuple((Cell(name), *(Cell(line(seed)) for _, seed in named)) for name, line in lines)
+    return Table(("", *(label for label, _ in named)), rows)
 
 
 def split_table(comparison: Comparison) -> Table:

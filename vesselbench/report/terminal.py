@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from rich.table import Table
@@ -73,12 +72,17 @@ def _difference_lines(comparison: Comparison) -> list[str]:
 
 
 def _cost_lines(runs: Sequence[Contender]) -> list[tuple[str, list[str]]]:
-    empty = [Counter(row.case for row in run.scores.rows)["empty_prediction"] for run in runs]
     return [
-        ("no vessel found", [str(count) for count in empty]),
+        ("no vessel found", [_nothing_found(run) for run in runs]),
         ("parameters", [words.amount(run.costs.parameters_total) for run in runs]),
         ("trainable", [words.amount(run.costs.parameters_trainable) for run in runs]),
         ("training time", [words.or_absent(run.costs.train_seconds, words.duration) for run in runs]),
         ("time per step", [words.or_absent(run.costs.seconds_per_step, words.duration) for run in runs]),
         ("images/s", [words.or_absent(run.costs.images_per_second, words.rate) for run in runs]),
     ]
+
+
+def _nothing_found(run: Contender) -> str:
+    """Images with an empty prediction; of several seeds out of all their predictions."""
+    cases = run.cases()
+    return f"{cases['empty_prediction']}{f' of {cases.total()}' if len(run.seeds) > 1 else ''}"

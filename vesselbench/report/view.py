@@ -8,9 +8,9 @@ from typing import Any
 
 from vesselbench.comparison import Comparison
 from vesselbench.contender import Contender, mean_of
-from vesselbench.declared import counted, plural
-from vesselbench.pairing import RESAMPLES
+from vesselbench.declared import counted
 from vesselbench.report import overlay, score_tables, tables, words
+from vesselbench.report.captions import captions_of
 from vesselbench.report.choice import Choices
 from vesselbench.report.drawings.calibration import draw_calibration
 from vesselbench.report.drawings.costs import draw_cost_quality, draw_time_to_quality
@@ -18,11 +18,15 @@ from vesselbench.report.drawings.drawn import Drawn
 from vesselbench.report.drawings.ladder import draw_ladder
 from vesselbench.report.drawings.scores import draw_against, draw_differences, draw_scores
 from vesselbench.report.drawings.widths import bins_of, draw_widths
-from vesselbench.report.faults import SHORTEST, SLACK
-from vesselbench.report.panels import MOST_MARKS, Panel
+from vesselbench.report.methods import methods_of
+from vesselbench.report.panels import Panel
 from vesselbench.report.record_tables import command_lines, hash_table, leaks_of
 from vesselbench.report.svg import colour
 from vesselbench.verdict import leading_pair, verdict
+
+NO_LEAKS = (
+    "Leaks: none found. No group stands in two sets, and no image has an equal or nearly equal one in another set."
+)
 
 
 def plots_of(comparison: Comparison) -> dict[str, list[Drawn]]:
@@ -47,13 +51,16 @@ def view_of(
 ) -> dict[str, Any]:
     """What the two templates print; keys are their names."""
     unlike, shared = tables.setting_tables(comparison)
+    leaks = leaks_of(comparison)
     groups = counted(len(set(comparison.groups)), comparison.unit)
     return {
         "title": title_of(comparison),
         "comparison": comparison,
         "verdict": verdict(comparison),
         "heroes": _heroes(comparison, groups),
-        "leaks": leaks_of(comparison),
+        "leaks": leaks,
+        "leak_line": "The split leaks: see the top of this page." if leaks else NO_LEAKS,
+        "captions": captions_of(comparison),
         **_score_view(comparison),
         "costs": tables.cost_table(comparison),
         "parts": tables.part_table(comparison),
@@ -69,7 +76,7 @@ def view_of(
         "plots": plots,
         "unranked": choices.unranked,
         "shown": len(panels),
-        "fixed_notes": fixed_notes(comparison, pseudonymised),
+        "methods": methods_of(comparison, pseudonymised),
         "groups": groups,
         "colours": colours(),
         "made": time.strftime("%Y-%m-%d %H:%M"),
@@ -98,40 +105,12 @@ def _score_view(comparison: Comparison) -> dict[str, Any]:
         "scores": score_tables.metric_table(comparison, metrics),
         "differences": differences,
         "ranks": score_tables.rank_table(comparison),
-        "friedman": "" if comparison.several is None else words.probability(comparison.several.friedman.p),
         "seeds": score_tables.seed_table(comparison),
         "ladder": None if ladder is None else score_tables.ladder_table(comparison, ladder, judged[:6]),
         "images": score_tables.image_table(comparison),
         "widths": score_tables.width_table(comparison, families) if families else None,
         "cases": tables.case_table(comparison),
     }
-
-
-def fixed_notes(comparison: Comparison, pseudonymised: bool) -> list[str]:
-    """What every page says of how its numbers and pictures are made."""
-    one_seed = all(len(run.seeds) == 1 for run in comparison.runs)
-    notes = [
-        f"Interval: 95 % bootstrap over {plural(comparison.unit)} ({RESAMPLES:,} resamples), widened for small numbers "
-        f"of them. p: Wilcoxon's signed-rank test on the means of {plural(comparison.unit)}, after Holm's correction. "
-        f"Equivalent: the interval lies within ±{comparison.margin:g}. Better or worse: it leaves out 0 and p is below "
-        "0.05. Detectable: the smallest true difference that such a test set finds in 80 % of cases.",
-        "Gallery: a missed branch is a connected piece of the reference's centre line of at least "
-        f"{SHORTEST} pixels, or 2 % of the longer side, without any predicted pixel within {SLACK:g} pixels; a false "
-        "bridge is a connected piece of false positives that touches two parts of the reference. At most "
-        f"{MOST_MARKS} of each are marked; all are counted.",
-        f"Large images are averaged down to {overlay.SIDE} pixels; the second row is the part in which the runs go "
-        "wrong most, at twice its size.",
-    ]
-    if one_seed:
-        notes.insert(
-            0, "Every run is one training with one seed: the verdict is on these checkpoints, not the methods."
-        )
-    if pseudonymised:
-        notes.append(
-            "Names of images and groups are replaced; data settings and command lines are withheld. Letters inside the "
-            "pictures stay."
-        )
-    return notes
 
 
 def colours() -> dict[str, str]:

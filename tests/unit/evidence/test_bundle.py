@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.unit.evidence.tampering import change_json, tampered
 from vesselbench import UserError
 from vesselbench.compare import compare, verdict
 from vesselbench.evidence.bundle import Wish, write_bundle
 from vesselbench.evidence.verify import verify
-from vesselbench.report.record import write_comparison
+from vesselbench.report import render_comparison
+from vesselbench.report.record import comparison_record
+from vesselbench.rundir import write_json
 from vesselbench.watch import Silent
 
 
@@ -72,7 +75,7 @@ def test_no_name_is_in_it_when_asked_and_it_holds(runs, catalogue, dataset, tmp_
 def test_a_comparisons_folder_stands_for_its_runs_unless_they_were_scored_again_since(runs, catalogue, tmp_path):
     root = runs[0].path.parents[1]
     folder = root / "comparison" / "one"
-    write_comparison(compare(runs, margin=0.5), folder / "comparison.json")
+    write_json(folder / "comparison.json", comparison_record(compare(runs, margin=0.5)))
     path = write_bundle([folder], tmp_path / "b.zip", Wish(), catalogue, Silent())
     assert "±0.5" in verify(path, catalogue, Silent()).verdict
     record = json.loads((folder / "comparison.json").read_text())
@@ -80,6 +83,22 @@ def test_a_comparisons_folder_stands_for_its_runs_unless_they_were_scored_again_
     (folder / "comparison.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match=r"pairs\[0\]\.metrics\.dice\.difference"):
         write_bundle([folder], tmp_path / "c.zip", Wish(), catalogue, Silent())
+
+
+def test_the_bundle_states_the_gallery_of_the_report_and_a_changed_count_is_named(runs, catalogue, tmp_path):
+    report = render_comparison(compare(runs), runs[0].path.parents[1] / "comparison" / "shown", catalogue).parent
+    path = write_bundle([report], tmp_path / "b.zip", Wish(), catalogue, Silent())
+    stated = json.loads(contents(path)["comparison.json"])["gallery"]
+    assert stated == json.loads((report / "comparison.json").read_text())["gallery"]
+    assert stated["images"][0]["runs"]["sa2va"]["false_positive"] > 0
+    assert verify(path, catalogue, Silent()).holds
+
+    def more(record: dict) -> None:
+        record["gallery"]["images"][0]["runs"]["sa2va"]["missed_branches"] += 1
+
+    changed = tampered(path, tmp_path / "c.zip", change_json("comparison.json", "", more), rehash=True)
+    (difference,) = verify(changed, catalogue, Silent()).differences
+    assert "gallery.images[0].runs.sa2va.missed_branches" in difference
 
 
 def test_nothing_is_overwritten_and_nothing_half_written_stays(runs, catalogue, tmp_path):

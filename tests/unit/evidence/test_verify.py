@@ -22,7 +22,8 @@ from vesselbench.evidence.bundle import Wish, write_bundle
 from vesselbench.evidence.recompute import evaluation_of
 from vesselbench.evidence.rungs import IMAGES, NAMES
 from vesselbench.evidence.verify import NO_LADDER, Verification, verify
-from vesselbench.report.record import write_comparison
+from vesselbench.report.record import comparison_record
+from vesselbench.rundir import write_json
 from vesselbench.scored import read_scored
 from vesselbench.watch import Silent
 
@@ -240,7 +241,7 @@ def report(runs, dataset, catalogue, tmp_path_factory) -> Path:
     config = evaluation_of(read_scored(runs[0], "test"))
     ladder = measure_ladder(dataset.of("test"), dataset.of("val"), config, catalogue)
     folder = runs[0].path.parents[1] / "comparison" / "with_ladder"
-    write_comparison(with_ladder(compare(runs), ladder), folder / "comparison.json")
+    write_json(folder / "comparison.json", comparison_record(with_ladder(compare(runs), ladder)))
     return folder
 
 

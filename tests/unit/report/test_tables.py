@@ -12,8 +12,9 @@ from rich.console import Console
 from tests.unit.benchmarking.test_kept import result
 from vesselbench.benchmarking.kept import cost_sha256
 from vesselbench.compare import compare, with_benchmarks
-from vesselbench.report import comparison_record, score_tables, tables, terminal_table, write_comparison
+from vesselbench.report import comparison_record, score_tables, tables, terminal_table
 from vesselbench.report.drawings.scores import draw_scores
+from vesselbench.rundir import write_json
 
 TWO = {"x": {"dice": 0.9, "hd": 4.0}, "y": {"dice": 0.7, "hd": None}}
 GROUPS = {"x": "p1", "y": "p2"}
@@ -151,13 +152,14 @@ def test_markup_in_a_name_is_printed_not_obeyed(write_run):
 
 def test_the_record_is_json_and_holds_every_image(write_run, tmp_path):
     comparison = compare([write_run("a", TWO, GROUPS), write_run("b", TWO, GROUPS)])
-    write_comparison(comparison, tmp_path / "comparison.json")
+    write_json(tmp_path / "comparison.json", comparison_record(comparison))
     record = json.loads((tmp_path / "comparison.json").read_text())
     assert record == json.loads(json.dumps(comparison_record(comparison)))
     assert record["images"][1] == {
         "id": "y",
         "group": "p2",
         "values": {"a": {"dice": 0.7, "hd": None}, "b": {"dice": 0.7, "hd": None}},
+        "cases": {"a": ["ok"], "b": ["ok"]},
     }
     assert record["pairs"][0]["metrics"]["dice"]["interval"] == {"low": 0.0, "high": 0.0, "reason": ""}
     assert record["runs"][0]["metrics"]["hd"]["none"] == 1

@@ -36,7 +36,8 @@ def draw_calibration(comparison: Comparison) -> Drawn | None:
             title = f"{label}: probability {p:.2f}, vessel {v:.2f}, {n:,.0f} pixels"
             drawing.dot(axes.x(p), axes.y(v), 2.2 + 5 * math.sqrt(n / whole), f"dot {colour(place)}", title)
         pooled = sum(abs(p - v) * n for p, v, n in bins) / whole
-        said.append(f"{label}: error over all pixels {pooled:.3f}")
+        seed = f" (seed {comparison.runs[place].first.seed})" if len(comparison.runs[place].seeds) > 1 else ""
+        said.append(f"{label}{seed}: error over all pixels {pooled:.3f}")
     alt = f"Share of vessel over predicted probability. {'; '.join(said)}"
     caption = (
         "On the dashed line a probability says what happens; below it the model is too sure of vessels. Larger dots "
