@@ -1,6 +1,6 @@
-"""One rank of the tests beside it (rendezvous by a file in FOLDER): ``python evaluate_worker.py FOLDER RANK WORLD``, or
-with the further words ``CASE LAST``: evaluate `MANY` samples into FOLDER/CASE, and let the last rank be killed before
-its prediction number LAST, counted from 0; never, where LAST is negative."""
+"""One rank of the tests beside it: ``python -m tests.distributed.evaluate_worker FOLDER RANK WORLD``, or with the words
+``CASE LAST``: evaluate `MANY` samples into FOLDER/CASE, and let the last rank be killed before its prediction
+number LAST, counted from 0; never, where LAST is negative."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 
+from tests.distributed.ranks import joined
 from vesselbench.config import EvalConfig
 from vesselbench.evaluation.evaluate import evaluate
 from vesselbench.plugins import Catalogue, Table
@@ -23,6 +23,7 @@ from vesselbench.rundir import RunDir
 from vesselbench.types import MaskFile, Prediction, Sample
 
 COUNT, MANY = 5, 12
+LIMIT = 90
 THRESHOLDS = {"known": 0.5, "chosen": "validation"}
 """The cases of an evaluation that is killed: its threshold is known from the start, or chosen on all images."""
 
@@ -114,20 +115,14 @@ def evaluate_killed(folder: Path, rank: int, world: int, case: str, last: int) -
 
 
 def main(folder: Path, rank: int, world: int, *words: str) -> None:
-    torch.set_num_threads(1)
-    store = f"file://{folder / 'store'}{world}{'-'.join(words)}"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world, timeout=timedelta(seconds=30))
-    if words:
-        evaluate_killed(folder, rank, world, words[0], int(words[1]))
-        dist.barrier()
-        dist.destroy_process_group()
-        return
-    samples = write_samples(folder / f"samples{rank}")
-    results = [evaluate_here(samples, RunDir(folder / f"run{size}"), size) for size in (1, 2)]
-    evaluate_here(samples, RunDir(folder / f"own{rank}"), 1)  # each rank with a folder of its own: who writes what
-    (folder / f"rank{rank}.json").write_text(json.dumps(results))
-    dist.barrier()
-    dist.destroy_process_group()
+    with joined(folder, rank, world, LIMIT, *words):
+        if words:
+            evaluate_killed(folder, rank, world, words[0], int(words[1]))
+            return
+        samples = write_samples(folder / f"samples{rank}")
+        results = [evaluate_here(samples, RunDir(folder / f"run{size}"), size) for size in (1, 2)]
+        evaluate_here(samples, RunDir(folder / f"own{rank}"), 1)  # each rank with a folder of its own: who writes what
+        (folder / f"rank{rank}.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

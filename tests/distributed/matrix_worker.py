@@ -1,4 +1,4 @@
-"""One rank that trains every model in every way: ``python matrix_worker.py FOLDER RANK WORLD``.
+"""One rank that trains every model in every way: ``python -m tests.distributed.matrix_worker FOLDER RANK WORLD``.
 
 FOLDER/jobs.json lists, by name, recipes (see `recipe`) and whether they are `uneven`: then rank 1 has larger images and
 nothing but empty masks. FOLDER/rank<RANK>.json gets each job's
@@ -7,18 +7,15 @@ losses, the mean over the ranks, and a hash of every trained weight at the end.
 
 from __future__ import annotations
 
-import faulthandler
 import hashlib
 import json
-import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
+from tests.distributed.ranks import joined, run_jobs
 from vesselbench import distributed, sharding
 from vesselbench.config import DataConfig
 from vesselbench.data.dataset import Dataset, load_dataset
@@ -95,31 +92,17 @@ def digest(module: torch.nn.Module) -> tuple[str, float]:
 
 
 def launch(folder: Path, jobs: dict[str, dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-    """What each of two ranks found, by name of the job; AssertionError with their last words when one failed."""
-    (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [sys.executable, __file__, str(folder)]
-    ranks = [subprocess.Popen([*command, str(rank), "2"], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    try:
-        errors = [process.communicate(timeout=LIMIT + 30)[1] for process in ranks]
-    finally:
-        for process in ranks:
-            process.kill()
-    assert [process.returncode for process in ranks] == [0, 0], "\n".join(text[-8000:] for text in errors)
-    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
+    """What each of two ranks found, by name of the job."""
+    return run_jobs(__name__, folder, jobs, LIMIT)
 
 
 def main(folder: Path, rank: int, world: int) -> None:
-    faulthandler.dump_traceback_later(LIMIT, exit=True)
-    store, limit = f"file://{folder / 'store'}", timedelta(seconds=60)
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world, timeout=limit)
-    torch.set_num_threads(1)
-    catalogue = load_catalogue()
-    dataset = load_dataset(PHANTOM, catalogue)
-    jobs = json.loads((folder / "jobs.json").read_text())
-    found = {name: train(job, dataset, catalogue) for name, job in jobs.items()}
-    (folder / f"rank{rank}.json").write_text(json.dumps(found))
-    dist.barrier()
-    dist.destroy_process_group()
+    with joined(folder, rank, world, LIMIT):
+        catalogue = load_catalogue()
+        dataset = load_dataset(PHANTOM, catalogue)
+        jobs = json.loads((folder / "jobs.json").read_text())
+        found = {name: train(job, dataset, catalogue) for name, job in jobs.items()}
+        (folder / f"rank{rank}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,24 @@
-"""One rank that builds engines on base weights: ``python sharded_worker.py FOLDER RANK WORLD``.
+"""One rank that builds engines on base weights: ``python -m tests.distributed.sharded_worker FOLDER RANK WORLD``.
 
 FOLDER/jobs.json lists the recipes; FOLDER/rank<RANK>.json gets, for each: the bytes by which this process grew at most
 while the engine was built, the seconds it took, the bytes of parameters that it then held, those of the largest
 tensor, and SHA-256 sums over all parameters and buffers after the build and over the trained ones after the recipe's
-steps. After LIMIT seconds all threads print their stacks.
+steps.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import hashlib
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
+from tests.distributed.ranks import joined, run_jobs
 from vesselbench import distributed, sharding
 from vesselbench.data.dataset import load_dataset
 from vesselbench.data.loader import train_batches
@@ -77,29 +75,17 @@ def run(values: dict[str, Any], catalogue: Catalogue) -> dict[str, Any]:
 
 
 def launch(folder: Path, jobs: dict[str, dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-    """What each of two ranks found, by name of the job; AssertionError with their last words when one failed."""
-    (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [sys.executable, __file__, str(folder)]
-    ranks = [subprocess.Popen([*command, str(rank), "2"], stderr=subprocess.PIPE, text=True) for rank in range(2)]
-    try:
-        errors = [process.communicate(timeout=LIMIT + 30)[1] for process in ranks]
-    finally:
-        for process in ranks:
-            process.kill()
-    assert [process.returncode for process in ranks] == [0, 0], "\n".join(text[-8000:] for text in errors)
-    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
+    """What each of two ranks found, by name of the job."""
+    return run_jobs(__name__, folder, jobs, LIMIT)
 
 
 def main(folder: Path, rank: int, world: int) -> None:
-    faulthandler.dump_traceback_later(LIMIT, exit=True)
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=world)
-    import_deepspeed(CPU)
-    catalogue = load_catalogue()
-    jobs = json.loads((folder / "jobs.json").read_text())
-    (folder / f"rank{rank}.json").write_text(json.dumps({name: run(job, catalogue) for name, job in jobs.items()}))
-    dist.barrier()
-    dist.destroy_process_group()
+    with joined(folder, rank, world, LIMIT):
+        import_deepspeed(CPU)
+        catalogue = load_catalogue()
+        jobs = json.loads((folder / "jobs.json").read_text())
+        found = {name: run(job, catalogue) for name, job in jobs.items()}
+        (folder / f"rank{rank}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

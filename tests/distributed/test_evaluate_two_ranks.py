@@ -1,34 +1,20 @@
 """evaluate() on two real processes (gloo) with 5 samples gives what one process gives, row by row."""
 
 import json
-import runpy
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.distributed import evaluate_worker
+from tests.distributed.ranks import run_ranks
 from vesselbench.rundir import RunDir, read_jsonl
 
 pytestmark = pytest.mark.timeout(120)
-WORKER = Path(__file__).with_name("evaluate_worker.py")
 
 
 def on_ranks(folder, *words, world=2):
     """The return codes and error texts of the ranks of the worker."""
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(folder), str(rank), str(world), *words], stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(world)
-    ]
-    try:
-        errors = [process.communicate(timeout=90)[1] for process in ranks]
-    finally:
-        for process in ranks:
-            process.kill()
-    return [process.returncode for process in ranks], "\n".join(errors)
+    return run_ranks(evaluate_worker.__name__, folder, *words, world=world, limit=evaluate_worker.LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +33,8 @@ def both_ranks(folder):
 
 @pytest.fixture(scope="module")
 def alone(folder):
-    worker = runpy.run_path(str(WORKER))
-    samples = worker["write_samples"](folder / "alone")
-    return [worker["evaluate_here"](samples, RunDir(folder / f"alone{size}"), size) for size in (1, 2)]
+    samples = evaluate_worker.write_samples(folder / "alone")
+    return [evaluate_worker.evaluate_here(samples, RunDir(folder / f"alone{size}"), size) for size in (1, 2)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
@@ -62,9 +47,8 @@ def test_rows_and_threshold_of_two_ranks_equal_those_of_one(both_ranks, alone, b
 
 
 def test_the_common_threshold_is_not_what_each_rank_would_choose_for_itself(folder, alone):
-    worker = runpy.run_path(str(WORKER))
-    samples = worker["write_samples"](folder / "parts")
-    own = [worker["evaluate_here"](samples[rank::2], RunDir(folder / f"part{rank}"), 1) for rank in range(2)]
+    samples = evaluate_worker.write_samples(folder / "parts")
+    own = [evaluate_worker.evaluate_here(samples[rank::2], RunDir(folder / f"part{rank}"), 1) for rank in range(2)]
     assert len({own[0]["threshold"], own[1]["threshold"], alone[0]["threshold"]}) == 3
 
 
@@ -105,10 +89,10 @@ def noted(run: RunDir) -> set[str]:
     return {line["row"]["id"] if "row" in line else line["id"] for line in lines}
 
 
-def whole(worker, folder, case):
+def whole(folder, case):
     """The scores of an evaluation on one process that was not stopped."""
-    samples = worker["write_samples"](folder / "whole", worker["MANY"])
-    return worker["evaluate_here"](samples, RunDir(folder / f"whole-{case}"), 1, worker["THRESHOLDS"][case])
+    samples = evaluate_worker.write_samples(folder / "whole", evaluate_worker.MANY)
+    return evaluate_worker.evaluate_here(samples, RunDir(folder / f"whole-{case}"), 1, evaluate_worker.THRESHOLDS[case])
 
 
 def assert_complete(run: RunDir, found, expected) -> None:
@@ -123,19 +107,19 @@ def assert_complete(run: RunDir, found, expected) -> None:
 @pytest.mark.parametrize("case", ["known", "chosen"])
 @pytest.mark.parametrize(("first", "second"), [(2, 2), (2, 1), (1, 2)])
 def test_a_killed_evaluation_is_taken_up_by_any_number_of_ranks(tmp_path, case, first, second):
-    worker, run = runpy.run_path(str(WORKER)), RunDir(tmp_path / case)
+    run = RunDir(tmp_path / case)
     codes, errors = on_ranks(tmp_path, case, "4", world=first)
     assert codes[-1] == -signal.SIGKILL, errors
     assert all(codes), "no rank can go on alone"
     assert not (run.evaluation("val") / "summary.json").exists()
-    done, everything = noted(run), {f"eye{number}" for number in range(worker["MANY"])}
+    done, everything = noted(run), {f"eye{number}" for number in range(evaluate_worker.MANY)}
     assert {"eye0", "eye1"} <= done < everything, "of every rank, and not all"
     codes, errors = on_ranks(tmp_path, case, "-1", world=second)
     assert not any(codes), errors
     ranks = [json.loads((tmp_path / f"{case}{rank}.json").read_text()) for rank in range(second)]
     assert {name for found in ranks for name in found["asked"]} == everything - done
     assert {len(found["calls"]) for found in ranks} == {-(-len(everything - done) // second)}
-    expected = whole(worker, tmp_path, case)
+    expected = whole(tmp_path, case)
     for found in ranks:
         assert (found["rows"], found["threshold"]) == (expected["rows"], expected["threshold"])
     assert run.scores("val") == RunDir(tmp_path / f"whole-{case}").scores("val")
