@@ -27,8 +27,8 @@ from benchmarks.baseline import (
 )
 from vesselbench.benchmarking.figures import Figures, read_figures
 from vesselbench.benchmarking.machine import Machine
+from vesselbench.comparing.gates import GATE_FAILED
 from vesselbench.errors import UserError
-from vesselbench.gates import GATE_FAILED
 from vesselbench.provenance import source_revision
 from vesselbench.rundir import read_json
 

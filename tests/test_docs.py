@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from vesselbench import hookspecs
 from vesselbench.cli import app
-from vesselbench.cli_curve import sorted_words
+from vesselbench.commands.curve import sorted_words
 from vesselbench.config import DataConfig, Recipe
 from vesselbench.curve import parse_fractions
 from vesselbench.data.read import load_example, read_samples

@@ -1,4 +1,4 @@
-"""The command line. It and cli_data alone print results and exit; everything heavy is imported inside a command."""
+"""The command line. It and `commands` alone print results and exit; everything heavy is imported inside a command."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from vesselbench.cli_bench import bench
-from vesselbench.cli_curve import curve
-from vesselbench.cli_data import data_app
-from vesselbench.cli_report import end_at_gates, report, show_contest
-from vesselbench.cli_results import results_app
-from vesselbench.cli_runs import runs_app
-from vesselbench.commands import (
+from vesselbench.commands.bench import bench
+from vesselbench.commands.curve import curve
+from vesselbench.commands.data import data_app
+from vesselbench.commands.report import end_at_gates, report, show_contest
+from vesselbench.commands.results import results_app
+from vesselbench.commands.runs import runs_app
+from vesselbench.commands.shared import (
     RUNS,
     AsJson,
     DryRun,
@@ -87,7 +87,7 @@ def evaluate(
     """Score a finished run on one of its sets; stored predictions of the same weights and data are used again."""
     from vesselbench.rundir import RunDir, check_set_name, read_json
     from vesselbench.runs import score_run
-    from vesselbench.tables import convention_tables, summary_table
+    from vesselbench.terminal.results import convention_tables, summary_table
 
     chosen, opened = check_set_name(set_name), RunDir.open(run)
     with session() as (catalogue, watch):
@@ -118,8 +118,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare models on their common test set; what has no finished run on this split is trained first."""
+    from vesselbench.comparing.gates import failed_gates
     from vesselbench.contest import Settings, hold_contest, parse_seeds
-    from vesselbench.gates import failed_gates
     from vesselbench.runs import Wanted
 
     overrides = [text for text in names if "=" in text and not Path(text).exists()]
@@ -160,9 +160,9 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show parameters, memory per rank, seconds per step, hours, and the settings that fit."""
-    from vesselbench.plan_tables import plan_tables
     from vesselbench.planner import make_plan, settled
     from vesselbench.probing import calibrated, write_probe
+    from vesselbench.terminal.plans import plan_tables
 
     with session() as (catalogue, watch):
         recipe = recipe_of(name, config, overrides, catalogue, watch)
@@ -182,7 +182,7 @@ def plan(
 def plugins(as_json: AsJson = False) -> None:
     """List the installed plugins, what they register, and why one was left out."""
     from vesselbench.plugins import load_catalogue
-    from vesselbench.tables import plugins_table
+    from vesselbench.terminal.results import plugins_table
 
     records = load_catalogue().plugins
     emit([asdict(record) for record in records] if as_json else plugins_table(records))

@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from vesselbench.benchmarking.kept import Benchmark, match
-from vesselbench.comparison import Comparison, Scorings, Several
+from vesselbench.comparing.comparison import Comparison, Scorings, Several
+from vesselbench.comparing.contender import Contender, gather_seeds
+from vesselbench.comparing.likeness import notes_of, refuse_unlike
+from vesselbench.comparing.pairing import RESAMPLES, SEED, Pair, PairedMetric, Role, pair_all
+from vesselbench.comparing.scored import ScoredRun, read_scored
+from vesselbench.comparing.verdict import verdict
 from vesselbench.config import EvalConfig
 from vesselbench.config.evaluation import FAMILY
-from vesselbench.contender import Contender, gather_seeds
 from vesselbench.errors import UserError
 from vesselbench.ladder import Ladder
 from vesselbench.ledger import missing, read_ledger
-from vesselbench.likeness import notes_of, refuse_unlike
-from vesselbench.pairing import RESAMPLES, SEED, Pair, PairedMetric, Role, pair_all
 from vesselbench.rundir import RunDir
-from vesselbench.scored import ScoredRun, read_scored
 from vesselbench.statistics.paired import LEVEL, least_p
 from vesselbench.statistics.several import bootstrap_ranks, friedman
 from vesselbench.types import SetName
-from vesselbench.verdict import verdict
 
 __all__ = ["Comparison", "compare", "verdict", "with_benchmarks", "with_ladder"]
 

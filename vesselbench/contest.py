@@ -80,8 +80,8 @@ def hold_contest(
     for name in names:
         _say_stand_ins(name, wanted, catalogue, watch)
     train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
+    from vesselbench.comparing.likeness import refuse_unlike_trainings
     from vesselbench.foresight import foresee
-    from vesselbench.likeness import refuse_unlike_trainings
 
     found: list[RunDir] = []
     for name in names:

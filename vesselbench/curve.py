@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from vesselbench.compare import compare
+from vesselbench.comparing.learning import Curve, Size
+from vesselbench.comparing.likeness import refuse_unlike_trainings
 from vesselbench.contest import Settings, each_seed, refuse_unlike_seeds
 from vesselbench.data.dataset import load_dataset
 from vesselbench.errors import UserError
 from vesselbench.launch import train_apart
-from vesselbench.learning import Curve, Size
-from vesselbench.likeness import refuse_unlike_trainings
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import load_recipe
 from vesselbench.report.learning import render_curve

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from vesselbench.compare import compare, verdict
+from vesselbench.comparing.likeness import budget_notes
 from vesselbench.errors import UserError
-from vesselbench.likeness import budget_notes
 from vesselbench.rundir import RunDir, write_json
 
 IDS = [f"i{n:02d}" for n in range(12)]

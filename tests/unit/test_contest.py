@@ -7,18 +7,18 @@ import shutil
 import pytest
 import typer
 
-from vesselbench.cli_report import end_at_gates
+from vesselbench.commands.report import end_at_gates
 from vesselbench.compare import compare, with_ladder
+from vesselbench.comparing.gates import failed_gates
+from vesselbench.comparing.verdict import verdict
 from vesselbench.contest import Settings, hold_contest, parse_seeds
 from vesselbench.errors import UserError
 from vesselbench.foresight import foresee
-from vesselbench.gates import failed_gates
 from vesselbench.ladder import Ladder, Rung
 from vesselbench.ledger import read_ledger
 from vesselbench.rundir import RunDir
 from vesselbench.runs import Wanted
 from vesselbench.training.loop import train
-from vesselbench.verdict import verdict
 from vesselbench.watch import Silent
 
 IDS = [f"i{n:02d}" for n in range(12)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vesselbench.compare import compare
+from vesselbench.comparing.verdict import verdict
 from vesselbench.errors import UserError
-from vesselbench.verdict import verdict
 
 IDS = [f"i{n:02d}" for n in range(12)]
 GROUPS = {sample: f"p{n // 2}" for n, sample in enumerate(IDS)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselbench.compare import compare, with_ladder
-from vesselbench.comparison import Comparison
+from vesselbench.comparing.comparison import Comparison
 from vesselbench.errors import UserError
 from vesselbench.evidence.contents import run_folder, write_contents
 from vesselbench.evidence.differing import Comparing

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vesselbench.comparison import Comparison
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.scored import ScoredRun
 from vesselbench.data.read import load_example
 from vesselbench.plugins import Catalogue
 from vesselbench.predicting.writing import png
@@ -21,7 +22,6 @@ from vesselbench.recipes import dump_settings
 from vesselbench.report.panels import read_data, read_prediction
 from vesselbench.report.pseudonyms import Shown
 from vesselbench.rundir import RunDir, file_name, write_bytes, write_json, write_jsonl, write_text
-from vesselbench.scored import ScoredRun
 from vesselbench.types import Example, SetName
 from vesselbench.watch import Watch
 

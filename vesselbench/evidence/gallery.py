@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender
 from vesselbench.data.masks import decode
 from vesselbench.evidence.contents import run_folder
 from vesselbench.evidence.recompute import read_references

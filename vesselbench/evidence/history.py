@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vesselbench.comparison import Comparison
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.scored import ScoredRun
 from vesselbench.errors import UserError
 from vesselbench.evidence.differing import Difference
 from vesselbench.evidence.recompute import Recomputed
 from vesselbench.ledger import FIRST, FOLDER, ledger_file, ledger_folder
-from vesselbench.scored import ScoredRun
 
 WITHHELD = "withheld"
 HIDDEN = "entries of the ledger whose names are withheld have no hash that can be computed"

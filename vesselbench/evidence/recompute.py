@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vesselbench.comparing.scored import ScoredRun
 from vesselbench.config import EvalConfig
 from vesselbench.data.images import load_pixels, open_image
 from vesselbench.data.masks import decode
@@ -24,7 +25,6 @@ from vesselbench.hookspecs import Metric
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import validate_options
 from vesselbench.rundir import check_set_name, file_name, read_jsonl
-from vesselbench.scored import ScoredRun
 from vesselbench.types import BoolMask, Example, MaskFile, Prediction, Sample, ScoreRow
 
 PROBABILITIES = "need probabilities, which are not in the bundle"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from vesselbench.comparing.scored import ScoredRun
 from vesselbench.errors import UserError
 from vesselbench.evaluation.ladder import NAMED, as_prediction, cases_of, plain_rungs
 from vesselbench.evaluation.metrics import PairMetric
@@ -15,7 +16,6 @@ from vesselbench.evaluation.summary import metric_summaries
 from vesselbench.evidence.recompute import Recomputed, bare, evaluation_of
 from vesselbench.ladder import Ladder
 from vesselbench.plugins import Catalogue
-from vesselbench.scored import ScoredRun
 from vesselbench.types import Example, ScoreRow
 
 IMAGES = "of the ladder, set on the validation images and drawn from the images, which are not in the bundle"

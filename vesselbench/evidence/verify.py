@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselbench.compare import compare, with_ladder
+from vesselbench.comparing.scored import ScoredRun, read_scored
 from vesselbench.errors import UserError
 from vesselbench.evidence.bundle import COMPARISON, FORM, MANIFEST, manifest_sha256
 from vesselbench.evidence.contents import RUNS
@@ -22,7 +23,6 @@ from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
 from vesselbench.report.record import comparison_record
 from vesselbench.rundir import RunDir, check_set_name, file_sha256, read_json
-from vesselbench.scored import ScoredRun, read_scored
 from vesselbench.watch import Watch
 
 NO_LADDER = "the ladder: the bundle was made of runs, not of a comparison's folder, and holds none"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vesselbench.comparison import Comparison
+from vesselbench.comparing.comparison import Comparison
 from vesselbench.declared import counted
 from vesselbench.report import words
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender
 from vesselbench.report.choice import Choice, Choices
 from vesselbench.report.faults import Faults, find_faults
 from vesselbench.report.overlay import count_pixels, counted_reference

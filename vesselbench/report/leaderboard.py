@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from vesselbench.compare import compare
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender, mean_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender, mean_of
+from vesselbench.comparing.pairing import Pair
+from vesselbench.comparing.scored import ScoredRun, read_scored
+from vesselbench.comparing.verdict import verdict
 from vesselbench.declared import counted
 from vesselbench.errors import UserError
-from vesselbench.pairing import Pair
 from vesselbench.report import words
 from vesselbench.report.drawings.costs import draw_cost_quality
 from vesselbench.report.drawings.drawn import Drawn
@@ -28,9 +30,7 @@ from vesselbench.report.score_tables import ARROWS, headline
 from vesselbench.report.svg import standalone
 from vesselbench.report.tables import Cell, Table
 from vesselbench.rundir import RunDir, write_json, write_text
-from vesselbench.scored import ScoredRun, read_scored
 from vesselbench.types import SetName
-from vesselbench.verdict import verdict
 
 SHOWN = 5
 """Metrics of whole images in a table beside the primary one: the declared family first."""

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vesselbench.comparing.learning import Curve, answer, budget_lines, crossings
 from vesselbench.declared import counted, plural
-from vesselbench.learning import Curve, answer, budget_lines, crossings
 from vesselbench.report import words
 from vesselbench.report.drawings.learning import bounds_of_mean, draw_learning
 from vesselbench.report.folder import new_folder

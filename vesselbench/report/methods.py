@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vesselbench.comparison import Comparison
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.pairing import RESAMPLES
 from vesselbench.declared import plural
-from vesselbench.pairing import RESAMPLES
 from vesselbench.report.faults import SHORTEST, SLACK
 from vesselbench.report.overlay import SIDE
 from vesselbench.report.panels import MOST_MARKS

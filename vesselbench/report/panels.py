@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from vesselbench.compare import Comparison
+from vesselbench.comparing.contender import Contender
+from vesselbench.comparing.scored import ScoredRun
 from vesselbench.config import DataConfig
-from vesselbench.contender import Contender
 from vesselbench.data.fingerprint import fingerprint
 from vesselbench.data.masks import decode, mask_sha256
 from vesselbench.data.read import load_example, read_samples
@@ -32,7 +33,6 @@ from vesselbench.report.overlay import (
     reference_tile,
     verdict_tile,
 )
-from vesselbench.scored import ScoredRun
 from vesselbench.types import BoolMask, Example, MaskFile, Sample, SetName
 
 MOST_MARKS = 12

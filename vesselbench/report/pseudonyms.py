@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from vesselbench.comparison import Comparison, Scorings
-from vesselbench.contender import Contender
+from vesselbench.comparing.comparison import Comparison, Scorings
+from vesselbench.comparing.contender import Contender
+from vesselbench.comparing.scored import ScoredRun
 from vesselbench.data.converting.names import DIGITS, hashed, keyed
-from vesselbench.scored import ScoredRun
 from vesselbench.types import ScoreRow, Split
 
 FILE_KEYS = frozenset({"weights", "tokenizer"})

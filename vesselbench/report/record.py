@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from vesselbench.compare import Comparison, verdict
-from vesselbench.contender import Contender, mean_of, median_of
+from vesselbench.comparing.contender import Contender, mean_of, median_of
+from vesselbench.comparing.likeness import start_of
+from vesselbench.comparing.pairing import RESAMPLES, SEED
+from vesselbench.comparing.scored import ScoredRun
 from vesselbench.ladder import ladder_record
-from vesselbench.likeness import start_of
-from vesselbench.pairing import RESAMPLES, SEED
 from vesselbench.report.methods import methods_of
 from vesselbench.report.record_tables import command_lines, leaks_of
-from vesselbench.scored import ScoredRun
 
 FIGURES = ("pooled", "group_mean", "all_background")
 """What stands beside a mean: over all pixels at once, mean of the groups' means, of the answer without any vessel."""

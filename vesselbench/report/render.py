@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vesselbench.comparison import Comparison
+from vesselbench.comparing.comparison import Comparison
 from vesselbench.plugins import Catalogue
 from vesselbench.report import pseudonyms
 from vesselbench.report.choice import choose_images

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender, mean_of, median_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender, mean_of, median_of
+from vesselbench.comparing.pairing import Pair, PairedMetric
 from vesselbench.ladder import Ladder
-from vesselbench.pairing import Pair, PairedMetric
 from vesselbench.report import words
 from vesselbench.report.tables import Cell, Table, is_best
 

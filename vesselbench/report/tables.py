@@ -8,9 +8,9 @@ from typing import Any
 
 from vesselbench.benchmarking.figures import Figures
 from vesselbench.compare import Comparison
-from vesselbench.comparison import Scorings
-from vesselbench.contender import Contender, mean_of, median_of
-from vesselbench.likeness import start_of
+from vesselbench.comparing.comparison import Scorings
+from vesselbench.comparing.contender import Contender, mean_of, median_of
+from vesselbench.comparing.likeness import start_of
 from vesselbench.report import words
 
 CASES = (

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vesselbench.compare import Comparison
-from vesselbench.contender import Contender
-from vesselbench.pairing import Pair
+from vesselbench.comparing.contender import Contender
+from vesselbench.comparing.pairing import Pair
 from vesselbench.report import words
 from vesselbench.report.tables import Cell, benchmark_lines, score_table
 

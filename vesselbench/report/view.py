@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender, mean_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender, mean_of
+from vesselbench.comparing.verdict import leading_pair, verdict
 from vesselbench.declared import counted
 from vesselbench.report import overlay, score_tables, tables, words
 from vesselbench.report.captions import captions_of
@@ -22,7 +23,6 @@ from vesselbench.report.methods import methods_of
 from vesselbench.report.panels import Panel
 from vesselbench.report.record_tables import command_lines, hash_table, leaks_of
 from vesselbench.report.svg import colour
-from vesselbench.verdict import leading_pair, verdict
 
 NO_LEAKS = (
     "Leaks: none found. No group stands in two sets, and no image has an equal or nearly equal one in another set."

@@ -18,8 +18,8 @@ from benchmarks import baseline, gate
 from benchmarks.baseline import Baseline, baseline_file, change_of, other_work, read_baseline, together
 from tests.unit.benchmarking.test_machine import MACHINE
 from vesselbench.benchmarking.figures import REFERENCES, Figures
+from vesselbench.comparing.gates import GATE_FAILED
 from vesselbench.errors import UserError
-from vesselbench.gates import GATE_FAILED
 
 NAME = "benchmarks/bench_a.py::bench_a"
 OTHER = "benchmarks/bench_b.py::bench_b[unet-0]"

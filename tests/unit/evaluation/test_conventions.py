@@ -12,7 +12,7 @@ from vesselbench.data.read import load_example
 from vesselbench.errors import UserError
 from vesselbench.evaluation.evaluate import evaluate
 from vesselbench.runs import with_conventions
-from vesselbench.tables import convention_tables, summary_table
+from vesselbench.terminal.results import convention_tables, summary_table
 from vesselbench.types import Prediction
 
 KNOWN = {"set_name": "test", "fingerprint": "f" * 64}

@@ -16,6 +16,7 @@ from tests.unit.evidence.tampering import change_json, flip_pixel, named, tamper
 from vesselbench import UserError
 from vesselbench.cli import app
 from vesselbench.compare import compare, with_ladder
+from vesselbench.comparing.scored import read_scored
 from vesselbench.data.read import load_example
 from vesselbench.evaluation.ladder import measure_ladder
 from vesselbench.evidence.bundle import Wish, write_bundle
@@ -24,7 +25,6 @@ from vesselbench.evidence.rungs import IMAGES, NAMES
 from vesselbench.evidence.verify import NO_LADDER, Verification, verify
 from vesselbench.report.record import comparison_record
 from vesselbench.rundir import write_json
-from vesselbench.scored import read_scored
 from vesselbench.watch import Silent
 
 

@@ -9,8 +9,8 @@ import pytest
 from tests.browser import check_page
 from tests.unit.report.test_accessibility import check
 from vesselbench.compare import compare, with_ladder
+from vesselbench.comparing.learning import Curve, Size
 from vesselbench.ladder import Ladder, Rung
-from vesselbench.learning import Curve, Size
 from vesselbench.report import render_comparison
 from vesselbench.report.leaderboard import make_board, render_board
 from vesselbench.report.learning import render_curve

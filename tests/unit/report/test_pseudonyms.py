@@ -7,7 +7,7 @@ import json
 import pytest
 
 from vesselbench.compare import compare
-from vesselbench.contender import mean_of
+from vesselbench.comparing.contender import mean_of
 from vesselbench.report import comparison_record, shown_comparison, tables
 
 VALUES = {f"Meyer {n}": 0.5 + n / 100 for n in range(12)}

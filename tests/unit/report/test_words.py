@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from vesselbench.comparing.verdict import times
 from vesselbench.report import words
 from vesselbench.statistics.paired import Interval
-from vesselbench.verdict import times
 
 
 @pytest.mark.parametrize(

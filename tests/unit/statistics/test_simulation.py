@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from vesselbench.pairing import pair_all
+from vesselbench.comparing.pairing import pair_all
 
 SD = 0.04
 """Of the difference of two models on an image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vesselbench.comparison import Comparison
+from vesselbench.comparing.comparison import Comparison
 from vesselbench.report.drawings.drawn import Drawn
 from vesselbench.report.svg import WIDTH, Axes, colour
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender, mean_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender, mean_of
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
 from vesselbench.report.svg import CHARACTER, Axes, colour, number, shortened, spread

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import mean_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import mean_of
 from vesselbench.ladder import Ladder
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn

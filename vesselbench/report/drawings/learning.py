@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from vesselbench.comparing.learning import Curve, crossings
 from vesselbench.declared import plural
-from vesselbench.learning import Curve, crossings
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
 from vesselbench.report.svg import Axes, colour, spread

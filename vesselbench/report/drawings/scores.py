@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender, mean_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender, mean_of
+from vesselbench.comparing.pairing import Pair
 from vesselbench.declared import plural
-from vesselbench.pairing import Pair
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
 from vesselbench.report.svg import CHARACTER, HEIGHT, WIDTH, Axes, colour, shortened, spread

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import mean_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import mean_of
 from vesselbench.report import words
 from vesselbench.report.drawings.drawn import Drawn
 from vesselbench.report.svg import NAME_Y, Axes, colour

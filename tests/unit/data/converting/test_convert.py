@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from vesselbench.cli_data import data_app
+from vesselbench.commands.data import data_app
 from vesselbench.config import DataConfig
 from vesselbench.data.converting.convert import Conversion, convert_data, write_copy
 from vesselbench.data.converting.loss import compare_masks

@@ -18,7 +18,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
-from vesselbench.cli_data import data_app
+from vesselbench.commands.data import data_app
 from vesselbench.config import DataConfig
 from vesselbench.data.converting.images import redrawn
 from vesselbench.data.converting.importing import Imported, import_data

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from vesselbench.cli_curve import sorted_words
+from vesselbench.commands.curve import sorted_words
 from vesselbench.compare import compare
+from vesselbench.comparing.learning import Curve, Size, answer, budget_lines, crossings
 from vesselbench.contest import Settings
 from vesselbench.curve import draw_curve, parse_fractions
 from vesselbench.errors import UserError
-from vesselbench.learning import Curve, Size, answer, budget_lines, crossings
 from vesselbench.report.learning import render_curve
 from vesselbench.runs import Wanted
 from vesselbench.watch import Silent

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.unit.benchmarking.test_figures import STEP
 from tests.unit.benchmarking.test_kept import result
-from vesselbench.benchmark_tables import benchmark_table
+from vesselbench.terminal.benchmarks import benchmark_table
 
 
 def drawn(*benchmarks) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vesselbench.commands import RUNS, AsJson, Hidden, emit, session
+from vesselbench.commands.shared import RUNS, AsJson, Hidden, emit, session
 from vesselbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _show_training(history: Any, page: Path, as_json: bool) -> None:
 def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
     """The table, the verdict in a sentence, and where the report is."""
     from vesselbench.compare import verdict
-    from vesselbench.likeness import budget_notes
+    from vesselbench.comparing.likeness import budget_notes
     from vesselbench.report import terminal_table
     from vesselbench.rundir import read_json
 
@@ -126,7 +126,7 @@ def show_contest(comparison: Any, page: Path, as_json: bool) -> None:
 
 def end_at_gates(failed: list[str]) -> None:
     """Say on standard error which gates failed, and exit with 3 when one did."""
-    from vesselbench.gates import GATE_FAILED
+    from vesselbench.comparing.gates import GATE_FAILED
 
     for text in failed:
         typer.echo(text, err=True)

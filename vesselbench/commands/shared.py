@@ -42,9 +42,9 @@ RUNS = Path("runs")
 def session() -> Iterator[tuple[Catalogue, Watch]]:
     """The catalogue, and progress on standard error; a plugin that was left out is named there. Of several processes
     the first one alone says anything."""
-    from vesselbench.console import ConsoleWatch
     from vesselbench.jobs import is_first
     from vesselbench.plugins import load_catalogue
+    from vesselbench.terminal.console import ConsoleWatch
     from vesselbench.watch import Silent
 
     catalogue = load_catalogue()

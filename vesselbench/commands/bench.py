@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vesselbench.commands import RUNS, AsJson, Files, Runs, emit, recipe_of, session
+from vesselbench.commands.shared import RUNS, AsJson, Files, Runs, emit, recipe_of, session
 from vesselbench.errors import UserError
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME... [KEY=VALUE]...", help="Recipes.")]
@@ -28,8 +28,8 @@ def bench(
     Each is measured in a process of its own, on this machine and on the recipe's data. The results are kept below the
     runs folder, where `vesselbench compare` finds them.
     """
-    from vesselbench.benchmark_tables import benchmark_table
     from vesselbench.benchmarking.apart import measure_recipe
+    from vesselbench.terminal.benchmarks import benchmark_table
 
     overrides = [word for word in names if "=" in word and not Path(word).exists()]
     chosen = [word for word in names if word not in overrides]

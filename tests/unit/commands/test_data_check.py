@@ -14,7 +14,7 @@ from vesselbench.cli import app
 from vesselbench.data.checking.target import data_of_folder
 from vesselbench.data.findings import found
 from vesselbench.errors import UserError
-from vesselbench.tables import SHOWN, findings_table
+from vesselbench.terminal.results import SHOWN, findings_table
 
 
 def run(*words: object) -> Result:

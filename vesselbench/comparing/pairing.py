@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-from vesselbench.contender import Contender, mean_of, median_of
+from vesselbench.comparing.contender import Contender, mean_of, median_of
 from vesselbench.statistics.holm import holm
 from vesselbench.statistics.paired import (
     LEVEL,

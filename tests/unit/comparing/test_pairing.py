@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vesselbench.pairing import judge, pair_all
+from vesselbench.comparing.pairing import judge, pair_all
 from vesselbench.statistics.paired import LEVEL, Interval, least_p
 
 

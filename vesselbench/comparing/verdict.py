@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender, mean_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender, mean_of
+from vesselbench.comparing.pairing import Judgement, Pair, PairedMetric
 from vesselbench.declared import counted
-from vesselbench.pairing import Judgement, Pair, PairedMetric
 from vesselbench.statistics.paired import LEVEL, least_p
 from vesselbench.statistics.power import POWER
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vesselbench.commands import RUNS, AsJson, Runs, emit
+from vesselbench.commands.shared import RUNS, AsJson, Runs, emit
 from vesselbench.errors import UserError
 
 runs_app = typer.Typer(help="List the runs, and free space.", invoke_without_command=True)
@@ -24,7 +24,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 def runs(context: typer.Context, root: Runs = RUNS, as_json: AsJson = False) -> None:
     """List runs: status, steps done, best score on the validation set, disk use, and whether they can be resumed."""
     from vesselbench.inventory import list_runs
-    from vesselbench.run_tables import runs_table
+    from vesselbench.terminal.runs import runs_table
 
     context.obj = root
     if context.invoked_subcommand is None:
@@ -43,7 +43,7 @@ def prune(
 ) -> None:
     """Free space by rules: list what would go, with sizes, ask, and remove it. Running runs are left alone."""
     from vesselbench.inventory import Rules, removals
-    from vesselbench.run_tables import removals_table
+    from vesselbench.terminal.runs import removals_table
 
     rules = Rules(state, checkpoints, damaged, failed_days)
     if rules == Rules():

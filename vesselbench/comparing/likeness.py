@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from vesselbench.contender import Contender
+from vesselbench.comparing.contender import Contender
+from vesselbench.comparing.scored import ScoredRun
 from vesselbench.declared import Declared, read_declared
 from vesselbench.errors import UserError
 from vesselbench.rundir import RunDir
-from vesselbench.scored import ScoredRun
 from vesselbench.types import SET_NAMES, ScoreRow, Split
 
 AGAIN = "train and evaluate both on the same data and split (data.split.file takes the split.json of the other run)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vesselbench.commands import AsJson, Files, Overrides, emit, session, subject_of
+from vesselbench.commands.shared import AsJson, Files, Overrides, emit, session, subject_of
 from vesselbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def data_check(
     from vesselbench.data.checking.check import check_data
     from vesselbench.data.checking.report import refuse_foreign, write_report
     from vesselbench.data.fixing.fix import fix_data, refuse_unfixable
-    from vesselbench.tables import findings_table
+    from vesselbench.terminal.results import findings_table
 
     with session() as (catalogue, watch):
         if html is not None:
@@ -179,7 +179,7 @@ def data_ceiling(
     """Measure what the model's own grids cost before any learning: the best Dice and clDice it can reach."""
     from vesselbench.data.limits.ceiling import ceiling_record, evenly, measure_ceiling, stating
     from vesselbench.data.read import read_samples
-    from vesselbench.data_tables import ceiling_tables
+    from vesselbench.terminal.data import ceiling_tables
 
     with session() as (catalogue, watch):
         recipe = subject_of(name, config, overrides, catalogue, watch, model).recipe
@@ -196,8 +196,8 @@ def data_ceiling(
 def data_ledger(name: Target, overrides: Overrides = None, config: Files = None, as_json: AsJson = False) -> None:
     """Show how often the test set was scored and by what, and verify the chain; exit 1 when it is broken."""
     from vesselbench.data.dataset import load_dataset
-    from vesselbench.data_tables import ledger_table
     from vesselbench.ledger import ledger_record, read_ledger
+    from vesselbench.terminal.data import ledger_table
 
     with session() as (catalogue, watch):
         data = subject_of(name, config, overrides, catalogue, watch).data

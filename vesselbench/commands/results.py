@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vesselbench.commands import RUNS, AsJson, Hidden, Runs, emit, session
+from vesselbench.commands.shared import RUNS, AsJson, Hidden, Runs, emit, session
 from vesselbench.errors import UserError
 
 results_app = typer.Typer()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from vesselbench.comparing.scored import read_scored
 from vesselbench.errors import UserError
 from vesselbench.rundir import RunDir, read_json, write_json
-from vesselbench.scored import read_scored
 
 VALUES = {"x": 0.9, "y": 0.5}
 

@@ -11,7 +11,7 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from vesselbench.cli_data import data_app
+from vesselbench.commands.data import data_app
 from vesselbench.errors import UserError
 
 

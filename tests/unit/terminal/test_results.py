@@ -13,7 +13,7 @@ from vesselbench.config import EvalConfig
 from vesselbench.evaluation.evaluate import evaluate
 from vesselbench.plugins import load_catalogue
 from vesselbench.rundir import RunDir
-from vesselbench.tables import summary_table
+from vesselbench.terminal.results import summary_table
 from vesselbench.types import MaskFile, Prediction, Sample
 
 

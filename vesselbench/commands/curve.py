@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vesselbench.commands import RUNS, AsJson, Files, Nproc, Runs, emit, session
+from vesselbench.commands.shared import RUNS, AsJson, Files, Nproc, Runs, emit, session
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME... [KEY=VALUE]...", help="Recipes; the large model first.")]
 Fractions = Annotated[
@@ -26,9 +26,9 @@ def curve(
     as_json: AsJson = False,
 ) -> None:
     """From how many training groups on is the first model better: train on nested subsets, score one test set."""
+    from vesselbench.comparing.learning import budget_lines
     from vesselbench.contest import Settings, parse_seeds
     from vesselbench.curve import draw_curve, parse_fractions
-    from vesselbench.learning import budget_lines
     from vesselbench.report.learning import answers
     from vesselbench.rundir import read_json
     from vesselbench.runs import Wanted

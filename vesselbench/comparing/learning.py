@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vesselbench.comparison import Comparison
-from vesselbench.contender import Contender, mean_of
+from vesselbench.comparing.comparison import Comparison
+from vesselbench.comparing.contender import Contender, mean_of
+from vesselbench.comparing.pairing import RESAMPLES, SEED, Pair, PairedMetric
 from vesselbench.declared import counted
-from vesselbench.pairing import RESAMPLES, SEED, Pair, PairedMetric
 from vesselbench.statistics.paired import Interval, cluster_bootstrap
 
 

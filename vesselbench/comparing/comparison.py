@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vesselbench.benchmarking.kept import Matched
-from vesselbench.contender import Contender, mean_of
+from vesselbench.comparing.contender import Contender, mean_of
+from vesselbench.comparing.pairing import Pair
 from vesselbench.ladder import Ladder
 from vesselbench.ledger import Entry
-from vesselbench.pairing import Pair
 from vesselbench.statistics.several import Friedman, Ranks
 from vesselbench.types import ScoreRow, SetName
 

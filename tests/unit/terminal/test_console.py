@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from vesselbench.console import BLOCKS, ConsoleWatch, spark
+from vesselbench.terminal.console import BLOCKS, ConsoleWatch, spark
 
 VALUES = {"loss": 0.51234, "lr": 1e-3, "samples_per_second": 12.34, "peak_memory_bytes": 3 * 2**30}
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 from typing import Any
 
+from vesselbench.comparing.scored import Costs, ScoredRun
 from vesselbench.rundir import RunDir
-from vesselbench.scored import Costs, ScoredRun
 from vesselbench.types import ScoreRow, Scores, Split
 
 

@@ -1,0 +1,1 @@
+"""How results and long work look on a terminal: tables, bars and lines."""
