@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from vesselbench.benchmarking.flops import flop_counter
 from vesselbench.config import Recipe
 from vesselbench.data.read import read_samples
 from vesselbench.model import batch_to, build_model
@@ -43,9 +43,9 @@ def count_costs(recipe: Recipe, catalogue: Catalogue) -> tuple[torch.nn.Module, 
         return tensor
 
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept)
-    with FlopCounterMode(display=False) as forward, hooks, casting(arithmetic, host):
+    with flop_counter() as forward, hooks, casting(arithmetic, host):
         loss = module.loss(batch_to(batch, host, dtype))["loss"]  # type: ignore[operator]
-    with FlopCounterMode(display=False) as backward:
+    with flop_counter() as backward:
         loss.backward()
     del loss
     module.zero_grad(set_to_none=True)
