@@ -47,8 +47,11 @@ def augment(example: Example, config: AugmentConfig, rng: np.random.Generator) -
     if spacing is not None:  # of a small rotation nothing is seen in it: both directions are nearly alike
         spacing = (spacing[turns % 2] / scale, spacing[1 - turns % 2] / scale)
     image, mask = _apply_to_both(example.image, example.mask, changes)
-    image = _regrey(image, shift * config.brightness * 255, 1 + gain * config.contrast)
-    image = _correct(image, (1 + config.gamma) ** exponent)
+    tables = [
+        _regrey(image, shift * config.brightness * 255, 1 + gain * config.contrast),
+        _correct((1 + config.gamma) ** exponent),
+    ]
+    image = _looked_up(image, [table for table in tables if table is not None])
     return Example(
         sample=replace(example.sample, spacing=spacing),
         image=_soil(image, blur * config.blur, noise * config.noise * 255, grains),
@@ -119,20 +122,28 @@ def _window(size: Size, window: Size, corner: tuple[int, int], angle: float, sca
     return Warp((height, width), (top + height / 2, left + width / 2), angle, scale)
 
 
-def _regrey(image: npt.NDArray[np.uint8], shift: float, gain: float) -> npt.NDArray[np.uint8]:
+def _regrey(image: npt.NDArray[np.uint8], shift: float, gain: float) -> npt.NDArray[np.uint8] | None:
+    """What each of the 256 grey values becomes; None: itself."""
     if shift == 0 and gain == 1:
-        return image
-    values = image.astype(np.float32)
-    mean = values.mean()
-    return _rounded((values - mean) * np.float32(gain) + (mean + np.float32(shift)))
+        return None
+    mean = image.astype(np.float32).mean()
+    return _rounded((np.arange(256, dtype=np.float32) - mean) * np.float32(gain) + (mean + np.float32(shift)))
 
 
-def _correct(image: npt.NDArray[np.uint8], exponent: float) -> npt.NDArray[np.uint8]:
+def _correct(exponent: float) -> npt.NDArray[np.uint8] | None:
+    """What each of the 256 grey values becomes; None: itself."""
     if exponent == 1:
+        return None
+    return _rounded(np.float32(255) * np.linspace(0, 1, 256, dtype=np.float32) ** np.float32(exponent))
+
+
+def _looked_up(image: npt.NDArray[np.uint8], tables: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """The image by one table after the other: by bytes, which takes a fifth of the time of numpy's indexing."""
+    if not tables:
         return image
-    table = _rounded(np.float32(255) * np.linspace(0, 1, 256, dtype=np.float32) ** np.float32(exponent))
-    corrected: npt.NDArray[np.uint8] = table[image]
-    return corrected
+    table = tables[0] if len(tables) == 1 else tables[1][tables[0]]
+    found: npt.NDArray[np.uint8] = np.frombuffer(bytearray(image).translate(table.tobytes()), np.uint8)
+    return found.reshape(image.shape)
 
 
 def _soil(image: npt.NDArray[np.uint8], blur: float, noise: float, seed: int) -> npt.NDArray[np.uint8]:

@@ -44,7 +44,8 @@ class Warp:
         """
         colours, covered = self._source(image), self._source(mask)
         bands = np.empty((*covered.shape, 4), np.uint8)
-        bands[..., :3] = colours
+        for band in range(3):  # one by one: the three of a pixel together are the shortest of loops
+            bands[..., band] = colours[..., band]
         np.multiply(covered, np.uint8(255), out=bands[..., 3])
         drawn = self._resample(bands)
         return drawn[..., :3], drawn[..., 3] >= 128
@@ -69,7 +70,7 @@ class Warp:
         rows, columns = self._places
         if rows[0] >= 0 and columns[0] >= 0 and rows[-1] < plane.shape[0] and columns[-1] < plane.shape[1]:
             return plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return plane[_mirrored(rows, plane.shape[0])[:, None], _mirrored(columns, plane.shape[1])]
+        return plane.take(_mirrored(rows, plane.shape[0]), 0).take(_mirrored(columns, plane.shape[1]), 1)
 
     def _resample(self, source: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         (height, width), (cosine, sine), (rows, columns) = self.size, self._turn, self._places
@@ -80,9 +81,8 @@ class Warp:
             *(sine, cosine, y - sine * width / 2 - cosine * height / 2),
         )
         mode = {2: "L", 3: "RGB", 4: "CMYK"}[source.shape[2] if source.ndim == 3 else 2]  # CMYK: four equal bands
-        drawn = Image.frombytes(mode, source.shape[1::-1], source.tobytes()).transform(
-            (width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-        )
+        pixels = Image.frombuffer(mode, source.shape[1::-1], np.ascontiguousarray(source), "raw", mode, 0, 1)
+        drawn = pixels.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
         return np.asarray(drawn)
 
 
