@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from vesselbench.plugins import load_catalogue
 from vesselbench.planning.counted import count_costs
+from vesselbench.plugins import load_catalogue
 from vesselbench.recipes import load_recipe
 
 
