@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import pytest
 import torch
 
@@ -40,6 +43,19 @@ def losses(recipe, dataset, catalogue, device) -> tuple[list[float], Engine]:
     return [float(engine.train_step(micro_batches)["loss"]) for _, micro_batches in batches], engine
 
 
+@pytest.fixture(scope="module")
+def exact(catalogue, dataset, device) -> Callable[[str, int], list[float]]:
+    """The losses of a model at a ZeRO stage in fp32, trained once for all tests that ask."""
+
+    @cache
+    def trained(model: str, stage: int) -> list[float]:
+        values, engine = losses(a_recipe(model, catalogue, zero_stage=stage), dataset, catalogue, device)
+        engine.close()
+        return values
+
+    return trained
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_it_keeps_the_rules_for_authors(model, catalogue):
     check_model(catalogue.models[model])
@@ -53,11 +69,8 @@ def test_it_is_built_with_the_same_weights_every_time(model, catalogue, dataset)
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
 @pytest.mark.parametrize("model", TRAINED)
-def test_every_stage_trains_it_as_stage_0_does(model, stage, catalogue, dataset, device):
-    plain, engine = losses(a_recipe(model, catalogue, zero_stage=0), dataset, catalogue, device)
-    engine.close()
-    sharded, engine = losses(a_recipe(model, catalogue, zero_stage=stage), dataset, catalogue, device)
-    engine.close()
+def test_every_stage_trains_it_as_stage_0_does(model, stage, exact):
+    plain, sharded = exact(model, 0), exact(model, stage)
     assert sharded == pytest.approx(plain, rel=1e-5)
     assert plain[0] != plain[-1], "nothing moved"
 
@@ -71,13 +84,11 @@ def test_four_micro_batches_of_one_are_one_of_four(model, catalogue, dataset, de
 
 
 @pytest.mark.parametrize("model", TRAINED)
-def test_it_trains_in_bf16(model, catalogue, dataset, device):
+def test_it_trains_in_bf16(model, catalogue, dataset, device, exact):
     values, engine = losses(a_recipe(model, catalogue, precision="bf16", zero_stage=3), dataset, catalogue, device)
     assert {parameter.dtype for parameter in engine.module.parameters()} == {torch.bfloat16}
     engine.close()
-    exact, engine = losses(a_recipe(model, catalogue, zero_stage=3), dataset, catalogue, device)
-    engine.close()
-    assert values == pytest.approx(exact, rel=0.1)
+    assert values == pytest.approx(exact(model, 3), rel=0.1)
 
 
 @pytest.mark.parametrize("model", TRAINED)
