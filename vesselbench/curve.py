@@ -59,7 +59,7 @@ def draw_curve(
     train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
     trained: list[list[RunDir]] = []
     for fraction, groups, _ in chosen:
-        watch.line(f"training groups: {groups} ({fraction:g} of all)")
+        watch.line(f"training groups: {groups} ({100 * fraction:g} % of all)")
         here = replace(wanted, overrides=(*wanted.overrides, f"data.split.subset={fraction:g}"))
         runs = []
         for name in names:

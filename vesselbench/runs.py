@@ -54,7 +54,8 @@ def obtain_run(
             return run
     if train is None:
         raise UserError(f"no finished run of {name!r} on this split below {runs}", f"vesselbench train {name}")
-    watch.line(f"{name}: no finished run on this split; training it now")
+    seed = f", seed {recipe.train.seed}" if any(text.startswith("train.seed=") for text in wanted.overrides) else ""
+    watch.line(f"{name}{seed}: no finished run on this split; training it now")
     return train(recipe)
 
 

@@ -328,5 +328,5 @@ def test_an_unequal_budget_is_told(write_run):
     assert "Unlike number of validations: a: 12, b: 1; this is not an equal budget." in notes
     assert "Unlike selection: a: best of 12 validations; weights: of the step, b: best of 1 validations;" in notes
     assert "Unlike optimizer: a: sgd, b: adamw." in notes
-    assert "Unlike training time: a: 10.0 minutes, b: 2.0 minutes;" in notes
+    assert "Unlike training time: a: 10 min 0 s, b: 2 min 0 s;" in notes
     assert "Unlike augmentation (blur): a: 0.0, b: 1.0." in notes

@@ -121,6 +121,9 @@ def test_several_seeds_are_trained_used_again_and_foretold_before_the_test_set_i
     foretold = next(
         n for n, line in enumerate(said.lines) if line.startswith("one, two: what about 2 groups can tell apart is not")
     )
+    assert [line for line in said.lines if "training it now" in line] == [
+        f"{name}, seed {seed}: no finished run on this split; training it now" for name in names for seed in (0, 1)
+    ]
     scored = next(n for n, line in enumerate(said.lines) if line.startswith("scoring 1 of this test set"))
     assert foretold < scored
     assert len(read_ledger(comparison.scorings.test_set).entries) == 4

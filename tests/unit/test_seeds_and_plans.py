@@ -7,6 +7,8 @@ import pytest
 from vesselbench.compare import compare
 from vesselbench.comparing.verdict import verdict
 from vesselbench.errors import UserError
+from vesselbench.report import comparison_record
+from vesselbench.report.tables import case_table, origin_table
 
 IDS = [f"i{n:02d}" for n in range(12)]
 GROUPS = {sample: f"p{n // 2}" for n, sample in enumerate(IDS)}
@@ -24,6 +26,22 @@ def flat(mean):
 def only(comparison):
     (pair,) = comparison.pairs
     return pair.metrics[comparison.primary]
+
+
+def test_empty_masks_of_every_seed_are_counted_and_figures_beside_the_mean_are_averaged(write_run):
+    empty = {IDS[0]: "empty_prediction"}
+    entries = [{"metrics": {"dice": {"better": "higher", "pooled": pooled}}} for pooled in (0.5, 0.7)]
+    runs = [
+        write_run("a", flat(0.7), GROUPS, seed=0, summary=entries[0]),
+        write_run("a", flat(0.9), GROUPS, seed=1, summary=entries[1], cases=empty),
+        write_run("b", flat(0.75), GROUPS, summary=entries[0]),
+    ]
+    record = comparison_record(comparison := compare(runs))
+    assert record["runs"][0]["cases"] == {"empty_prediction": 1, "ok": 23}
+    assert record["runs"][0]["metrics"]["dice"]["pooled"] == pytest.approx(0.6)
+    assert record["images"][0]["cases"] == {"a": ["ok", "empty_prediction"], "b": ["ok"]}
+    assert [cell.text for cell in case_table(comparison).rows[0]] == ["a", "23", "0", "1", "0"]
+    assert origin_table(comparison).columns == ("", "a, seed 0", "a, seed 1", "b")
 
 
 def test_runs_that_differ_in_their_seed_only_are_averaged_first(write_run):

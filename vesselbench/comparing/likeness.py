@@ -10,6 +10,7 @@ from vesselbench.comparing.contender import Contender
 from vesselbench.comparing.scored import ScoredRun
 from vesselbench.declared import Declared, read_declared
 from vesselbench.errors import UserError
+from vesselbench.quantities import duration
 from vesselbench.rundir import RunDir
 from vesselbench.types import SET_NAMES, ScoreRow, Split
 
@@ -172,7 +173,7 @@ def _unlike_times(contenders: Sequence[Contender]) -> list[str]:
     known = {label: fmean(filter(None, some)) for label, some in times.items() if some and all(some)}
     if len(known) < 2 or max(known.values()) <= LONGER * min(known.values()):
         return []
-    listed = ", ".join(f"{label}: {seconds / 60:.1f} minutes" for label, seconds in known.items())
+    listed = ", ".join(f"{label}: {duration(seconds)}" for label, seconds in known.items())
     return [f"Unlike training time: {listed}{UNEQUAL} where time is what counts."]
 
 
@@ -215,15 +216,19 @@ def _unlike_versions(runs: Sequence[ScoredRun]) -> list[str]:
 
 
 def _left_out(contenders: Sequence[Contender]) -> list[str]:
+    """A note per contender and number of images without a value, with all metrics of which that holds."""
     notes = []
-    for metric in contenders[0].directions:
-        for contender in contenders:
-            values = contender.values(metric)
-            if missing := values.count(None):
-                notes.append(
-                    f"{contender.label} has no {metric} for {missing} of {len(values)} images; "
-                    "these are left out of its mean and of its pairs."
-                )
+    for contender in contenders:
+        metrics: dict[int, list[str]] = {}
+        for metric in contender.directions:
+            metrics.setdefault(contender.values(metric).count(None), []).append(metric)
+        total = len(contender.scores.rows)
+        notes += [
+            f"{contender.label} has no {', '.join(names)} for {missing} of {total} images; "
+            "these are left out of its mean and of its pairs."
+            for missing, names in metrics.items()
+            if missing
+        ]
     return notes
 
 

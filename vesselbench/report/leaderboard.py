@@ -146,6 +146,8 @@ def render_board(board: Board, folder: Path) -> Path:
     view = {
         "title": "Leaderboard",
         "entries": entries,
+        "caption": "Best first; scores are means over images; against the next: the verdict between neighbours",
+        "left_out_caption": "Runs that stand in no table",
         "left_out": Table(("run", "why"), tuple((Cell(one.run), Cell(one.reason)) for one in board.left_out)),
         "runs": sum(len(c.seeds) for comparison in board.comparisons for c in comparison.runs),
         "made": time.strftime("%Y-%m-%d %H:%M"),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vesselbench.comparing.learning import Curve, answer, budget_lines, crossings
+from vesselbench.comparing.learning import Curve, Size, answer, budget_lines, crossings
 from vesselbench.declared import counted, plural
 from vesselbench.report import words
 from vesselbench.report.drawings.learning import bounds_of_mean, draw_learning
@@ -40,9 +40,13 @@ def curve_table(curve: Curve) -> Table:
             paired = pairs[other][number]
             shown = f"{words.or_absent(paired.difference, words.change)} {words.bounds(paired.interval)}"
             against.append(Cell(str(paired.judgement), shown))
-        rows.append((Cell(f"{size.groups}", f"{size.fraction:g} of all", sort=size.groups), *means, *against))
+        rows.append((Cell(f"{size.groups}", _share(size), sort=size.groups), *means, *against))
     heads = [f"{first} against {other}" for other in others]
     return Table((f"training {plural(curve.unit)}", *curve.models, *heads), tuple(rows))
+
+
+def _share(size: Size) -> str:
+    return "all" if size.fraction == 1 else f"{100 * size.fraction:g} % of all"
 
 
 def notes_of_sizes(curve: Curve) -> list[str]:
@@ -57,9 +61,12 @@ def notes_of_sizes(curve: Curve) -> list[str]:
 def curve_record(curve: Curve) -> dict[str, Any]:
     """The curve as curve.json holds it; no name of a sample or a group is in it."""
     first, *others = curve.models
+    test = curve.sizes[0].comparison
     return {
         "primary": curve.primary,
         "unit": curve.unit,
+        "test_images": len(test.images),
+        "test_groups": len(set(test.groups)),
         "sizes": [
             {
                 "fraction": size.fraction,
@@ -74,6 +81,7 @@ def curve_record(curve: Curve) -> dict[str, Any]:
         "crossings": {other: crossings(curve, first, other) for other in others},
         "answers": answers(curve),
         "budgets": budget_lines(curve),
+        "notes": notes_of_sizes(curve),
     }
 
 
@@ -94,6 +102,7 @@ def render_curve(curve: Curve, folder: Path) -> Path:
         "answers": answers(curve),
         "plot": plot,
         "table_of_sizes": curve_table(curve),
+        "caption": "Mean over the same test images, with 95 % intervals; differences are paired by image",
         "budgets": budget_lines(curve),
         "notes": notes_of_sizes(curve),
         "images": len(test.images),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import pi, sqrt
 
 import numpy as np
@@ -54,6 +55,7 @@ def minimum_detectable(differences: Sequence[float], groups: Sequence[str], plan
     return Detectable(_noncentrality(wanted) * error * float(np.sqrt(count / wanted)), wanted)
 
 
+@cache
 def _noncentrality(groups: int) -> float:
     """Shift in standard errors that the test finds with 80 % (the wrong tail adds next to nothing)."""
     bound = float(special.stdtrit(groups - 1, 1 - _signed_rank_level(groups) / 2))

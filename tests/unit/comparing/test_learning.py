@@ -6,13 +6,14 @@ import json
 
 import pytest
 
+from tests.unit.report.sections import Sections
 from vesselbench.commands.curve import sorted_words
 from vesselbench.compare import compare
 from vesselbench.comparing.learning import Curve, Size, answer, budget_lines, crossings
 from vesselbench.contest import Settings
 from vesselbench.curve import draw_curve, parse_fractions
 from vesselbench.errors import UserError
-from vesselbench.report.learning import render_curve
+from vesselbench.report.learning import notes_of_sizes, render_curve
 from vesselbench.runs import Wanted
 from vesselbench.watch import Silent
 
@@ -79,7 +80,7 @@ def test_an_unequal_budget_is_called_one(curve_of):
 
 
 def test_page_markdown_and_json_say_the_same(curve_of, tmp_path):
-    curve = curve_of([0.60, 0.84], [0.70, 0.78])
+    curve = curve_of([0.60, 0.84], [0.70, 0.78], steps=300)
     page = render_curve(curve, tmp_path / "curve")
     sentence = answer(curve, "big", "small")
     record = json.loads((page.parent / "curve.json").read_text())
@@ -89,6 +90,10 @@ def test_page_markdown_and_json_say_the_same(curve_of, tmp_path):
     for text in (page.read_text(), (page.parent / "curve.md").read_text()):
         assert sentence in text
         assert "equal budget" in text
+    shown = Sections(page.read_text())
+    assert shown.headings == ["From how many on", "Budget"]
+    assert shown.not_in((page.parent / "curve.md").read_text()) == []
+    assert record["notes"] == notes_of_sizes(curve) != []
     assert 'class="rule dashed"' in page.read_text()
     assert not any(name in page.read_text() for name in IMAGES)
 

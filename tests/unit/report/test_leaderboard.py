@@ -6,6 +6,7 @@ import json
 
 from typer.testing import CliRunner
 
+from tests.unit.report.sections import Sections
 from tests.unit.report.test_accessibility import check
 from vesselbench.cli import app
 from vesselbench.report.leaderboard import board_table, hidden, make_board, render_board
@@ -52,6 +53,7 @@ def test_the_page_the_markdown_and_the_json_say_the_same(write_run, tmp_path):
     assert [len(table["runs"]) for table in record["tables"]] == [2, 1]
     markdown = (tmp_path / "board" / "leaderboard.md").read_text()
     assert markdown.count("## ") == 2
+    assert Sections(text).not_in(markdown) == []
     for plot in (tmp_path / "board" / "panels").iterdir():
         assert f"panels/{plot.name}" in markdown
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 
+from tests.browser import check_page
+from tests.unit.report.sections import Sections
 from vesselbench.compare import compare, with_ladder
 from vesselbench.ladder import Ladder, Rung
 from vesselbench.ledger import Scoring, enter
@@ -32,38 +33,6 @@ SECTIONS = {
     "notes": "notes.0 methods.0",
 }
 """Section of the page -> where comparison.json holds what it shows."""
-
-
-class Sections(HTMLParser):
-    """The ids of the sections, and every text of them but those inside drawings and the parts of the legend."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.headings: list[str] = []
-        self.texts: list[str] = []
-        self.pictures: list[str] = []
-        self._open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        held = dict(attributes)
-        if tag == "section" and "id" in held:
-            self.ids.append(str(held["id"]))
-        if tag == "img":
-            self.pictures.append(str(held["alt"]))
-        elif tag not in ("meta", "br"):
-            self._open.append("legend" if held.get("class") == "legend" else tag)
-
-    def handle_endtag(self, tag):
-        self._open.pop()
-
-    def handle_data(self, data):
-        if "section" not in self._open or {"svg", "legend"} & {*self._open} or not data.strip():
-            return
-        if self._open[-1] in ("h2", "h3"):
-            self.headings.append(" ".join(data.split()))
-        self.texts.append(" ".join(data.split()))
 
 
 @pytest.fixture
@@ -114,14 +83,13 @@ def test_the_markdown_has_every_heading_of_the_page_in_its_order(written):
 
 def test_every_text_and_every_picture_of_the_page_is_in_the_markdown(written):
     page = Sections((written / "report.html").read_text())
-    markdown = " ".join((written / "report.md").read_text().split())
     assert len(page.texts) > 300
-    missing = [
-        text for text in page.texts if escape_markdown(text.strip("· ")) not in markdown and text not in markdown
-    ]
-    assert missing == []
     assert len(page.pictures) > 12
-    assert [alt for alt in page.pictures if escape_markdown(alt) not in markdown] == []
+    assert page.not_in((written / "report.md").read_text()) == []
+
+
+def test_a_page_of_several_seeds_fits_a_phone(browser, written):
+    check_page(browser, written / "report.html")
 
 
 def test_the_json_holds_the_images_of_the_gallery_in_their_order_with_what_their_captions_count(written):

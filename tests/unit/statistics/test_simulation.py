@@ -18,6 +18,7 @@ from vesselbench.comparing.pairing import pair_all
 SD = 0.04
 """Of the difference of two models on an image."""
 TIMES = os.environ.get("VESSELBENCH_SIMULATIONS")
+pytestmark = [pytest.mark.timeout(0)] if TIMES else []  # ten thousand test sets take longer than any test of the suite
 
 
 def many(in_suite):
