@@ -91,7 +91,8 @@ class Hiera(Sam2HieraDetModel):  # type: ignore[misc]
         x = self.patch_embed(pixels)
         size = tuple(x.shape[1:3])
         places = self.kept.setdefault(size, Kept())
-        x = x + places.get([self.pos_embed, self.pos_embed_window], lambda: self._get_pos_embed(size))
+        # The convolution puts channels first in memory: left so, every addition and norm of the first stage jumps.
+        x = x.contiguous() + places.get([self.pos_embed, self.pos_embed_window], lambda: self._get_pos_embed(size))
         stages = []
         for index, block in enumerate(self.blocks):
             x = block(x)
