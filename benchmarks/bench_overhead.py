@@ -32,7 +32,7 @@ from vesselbench.training.progress import Progress
 from vesselbench.training.trackers import Trackers
 from vesselbench.watch import Silent
 
-ROUNDS, STEPS, WARM = 11, 3, 3
+ROUNDS, STEPS, WARM = 9, 2, 2
 ENDLESS = 10**6
 STEADY = "train.device=cpu", f"train.steps={ENDLESS}", "train.warmup=0"
 """Learning at the full rate from the first step on: of 1,000,000 steps a warm-up would be 50,000."""

@@ -35,6 +35,8 @@ from vesselbench.rundir import read_json
 RESULT = Path("benchmark.json")
 AGAIN = Path("benchmark-again.json")
 ACCEPT = "python -m benchmarks.gate --accept"
+PATIENCE = 1800
+"""Seconds that an entry may take, hung or not: on a busy machine it is measured all the same; the references say so."""
 Measure = Callable[[Sequence[str], Path], None]
 """Runs pytest with such words and leaves its results in that file."""
 
@@ -53,7 +55,7 @@ class BenchmarksFailedError(Exception):
 
 def run_pytest(words: Sequence[str], result: Path) -> None:
     """`Measure` by pytest itself, in a process of its own."""
-    command = [sys.executable, "-m", "pytest", *words, f"--benchmark-json={result}"]
+    command = [sys.executable, "-m", "pytest", *words, f"--timeout={PATIENCE}", f"--benchmark-json={result}"]
     if code := subprocess.run(command, check=False).returncode:
         raise BenchmarksFailedError(code)
 
