@@ -152,9 +152,9 @@ def mask_losses(logits: Tensor, iou: Tensor, targets: Targets, settings: LossSet
     entropy, dice = (part.view(-1, kept).mean(1) for part in point_losses(predicted, values, targets.eps))
     weight = targets.present.float() * shares(targets.images, int(targets.images.max()) + 1)
     return {
-        "loss_mask": settings.mask * (weight * entropy).sum(),
-        "loss_dice": settings.dice * (weight * dice).sum(),
-        "loss_iou": settings.iou * (weight * (iou - true_iou).square().mean(1)).sum(),
+        "loss_mask": settings.mask * (weight @ entropy),
+        "loss_dice": settings.dice * (weight @ dice),
+        "loss_iou": settings.iou * (weight @ (iou - true_iou).square().mean(1)),
     }
 
 
@@ -165,9 +165,10 @@ def answer_losses(logits: Tensor, labels: Tensor, rows: Tensor, count: int, seg:
     With one text in a micro-batch the first is what the official code minimises.
     """
     each = F.cross_entropy(logits.float(), labels, reduction="none")
-    at_seg = (labels == seg).float()
+    seen, at_seg = each.detach(), (labels == seg).float()
+    elsewhere = 1 - at_seg
     return {
-        "loss_llm": (each * shares(rows, count)).sum(),
-        "llm_at_seg": (each * at_seg).sum() / at_seg.sum().clamp(min=1),
-        "llm_elsewhere": (each * (1 - at_seg)).sum() / (1 - at_seg).sum().clamp(min=1),
+        "loss_llm": each @ shares(rows, count),
+        "llm_at_seg": seen @ at_seg / at_seg.sum().clamp(min=1),
+        "llm_elsewhere": seen @ elsewhere / elsewhere.sum().clamp(min=1),
     }

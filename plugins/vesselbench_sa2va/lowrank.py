@@ -27,20 +27,24 @@ class LoraLinear(Linear):  # type: ignore[misc]
     def forward(self, x: Tensor, *args: Any, **options: Any) -> Tensor:
         """[...,in] -> [...,out]. Whatever is not the plain case is left to peft: merged or switched off, weights that
         are split over the ranks now, or numbers of several types."""
-        if args or options or not self._is_plain(x):
-            whole: Tensor = super().forward(x, *args, **options)
-            return whole
-        base, rows = self.base_layer, x.flatten(0, -2)
-        low = self.lora_A["default"].weight
-        inner = F.linear(self.lora_dropout["default"](rows), low)
-        outer = F.linear(rows, base.weight, base.bias)
-        outer = torch.addmm(outer, inner, self.lora_B["default"].weight.t(), alpha=self.scaling["default"])
-        return outer.view(*x.shape[:-1], outer.shape[1])
+        parts = self._modules  # `self.name` searches for a part: all of these took a third of a small layer's time
+        base, lows, highs = parts["base_layer"], parts["lora_A"]._modules, parts["lora_B"]._modules
+        usual = type(base) is nn.Linear and len(lows) == 1 and not self.merged_adapters and not self.disable_adapters
+        if usual and not args and not options:
+            weight, bias = base._parameters["weight"], base._parameters["bias"]
+            low, high = lows["default"]._parameters["weight"], highs["default"]._parameters["weight"]
+            if _alike(x, weight, low, high):
+                rows = x.flatten(0, -2)
+                inner = F.linear(parts["lora_dropout"]._modules["default"](rows), low)
+                outer = torch.addmm(F.linear(rows, weight, bias), inner, high.t(), alpha=self.scaling["default"])
+                return outer.view(*x.shape[:-1], outer.shape[1])
+        whole: Tensor = super().forward(x, *args, **options)
+        return whole
 
-    def _is_plain(self, x: Tensor) -> bool:
-        if self.merged or self.disable_adapters or type(self.base_layer) is not nn.Linear:
-            return False
-        weights = self.base_layer.weight, self.lora_A["default"].weight, self.lora_B["default"].weight
-        if any(weight.ndim != 2 or weight.dtype != x.dtype for weight in weights):  # one axis: split by ZeRO-3
-            return False
-        return len(self.lora_A) == 1 and not torch.is_autocast_enabled(x.device.type)
+
+def _alike(x: Tensor, weight: Tensor, low: Tensor, high: Tensor) -> bool:
+    """Whether all have x's type and the weights two axes (one: split by ZeRO-3)."""
+    kind = x.dtype
+    if not weight.dtype is low.dtype is high.dtype is kind or not weight.ndim == low.ndim == high.ndim == 2:
+        return False
+    return not torch.is_autocast_enabled(x.device.type)

@@ -169,9 +169,9 @@ class Sa2VAModule(nn.Module):
             shrunk = shrink_masks(inputs["masks"], content, self.shape.sam.grid)
             targets = Targets(shrunk, inputs["present"], content, images, seeds, OFFICIAL_EPS)
         labels = text["labels"][:, 1:]
-        learned = labels != IGNORED
+        rows, places = (labels != IGNORED).nonzero(as_tuple=True)
         parts = mask_losses(logits, iou, targets, self.settings.loss)
-        answers = self.token_logits(states[:, :-1][learned]), labels[learned], learned.nonzero()[:, 0]
+        answers = self.token_logits(states[rows, places]), labels[rows, places], rows
         parts |= answer_losses(*answers, len(labels), self.shape.tokens.seg)
         parts["loss_llm"] = self.settings.loss.llm * parts["loss_llm"]
         total = torch.stack([value for name, value in parts.items() if name.startswith("loss_")]).sum()
