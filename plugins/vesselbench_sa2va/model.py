@@ -15,6 +15,7 @@ from vesselbench_sa2va.internvl import add_lora, build_internvl
 from vesselbench_sa2va.losses import OFFICIAL_EPS, Targets, answer_losses, mask_losses, shrink_masks
 from vesselbench_sa2va.lowrank import exchange_lora
 from vesselbench_sa2va.prompts import TEMPLATES
+from vesselbench_sa2va.rmsnorm import exchange_norms
 from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, encode, refine, to_image_sizes
 from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tiling import MEAN, STD
@@ -43,6 +44,7 @@ class Sa2VAModule(nn.Module):
         official_tokens = frozen and config.lora.tokens == "official"
         self.vlm: Any = add_lora(build_internvl(shape, config.attention), config.lora, copies=official_tokens)
         exchange_lora(self.vlm)
+        exchange_norms(self.vlm)
         hidden = shape.language.hidden
         lean = frozen and not official_tokens
         self.new_embedding = NewEmbedding(shape.tokens.new, hidden) if lean else None
