@@ -11,11 +11,11 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.models.internvl.modeling_internvl import InternVLVisionLayer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
-from transformers.models.sam2.modeling_sam2 import Sam2FeedForward
 
 from vesselbench import UserError
 from vesselbench_sa2va.agreement import Differences, adopted, dimensions_apart, fitting_sizes, values_apart
 from vesselbench_sa2va.config import Sa2VAConfig
+from vesselbench_sa2va.direct import FeedForward
 from vesselbench_sa2va.hiera import HieraBlock
 from vesselbench_sa2va.model import Sa2VAModule
 from vesselbench_sa2va.release import has_language, refuse_unknown_folders, shape_from
@@ -144,4 +144,4 @@ def leaf_modules() -> list[type]:
 
     SAM's two-way block is not among them: as a leaf of ZeRO-3 its weights are released before their backward pass.
     """
-    return [InternVLVisionLayer, Qwen2DecoderLayer, HieraBlock, Sam2FeedForward]
+    return [InternVLVisionLayer, Qwen2DecoderLayer, HieraBlock, FeedForward]

@@ -19,6 +19,7 @@ from transformers.models.sam2.modeling_sam2 import (
     Sam2VisionNeck,
 )
 
+from vesselbench_sa2va.direct import linear, normalised
 from vesselbench_sa2va.kept import Kept
 
 
@@ -42,15 +43,14 @@ class HieraAttention(Sam2MultiScaleAttention):  # type: ignore[misc]
         """[B,H,W,C] -> [B,H',W',C']."""
         batch, height, width, _ = x.shape
         heads = self.num_attention_heads
-        query, key, value = self.qkv(x).view(batch, height * width, 3, heads, -1).unbind(2)
+        query, key, value = linear(self.qkv, x).view(batch, height * width, 3, heads, -1).unbind(2)
         if self.query_stride:
             pooled = pool(query.reshape(batch, height, width, -1), self.query_stride)
             height, width = pooled.shape[1:3]
             query = pooled.reshape(batch, height * width, heads, -1)
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         attended = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
-        result: Tensor = self.proj(attended.transpose(1, 2).reshape(batch, height, width, -1))
-        return result
+        return linear(self.proj, attended.transpose(1, 2).reshape(batch, height, width, -1))
 
 
 class HieraBlock(Sam2MultiScaleBlock):  # type: ignore[misc]
@@ -58,11 +58,11 @@ class HieraBlock(Sam2MultiScaleBlock):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,H,W,C] -> [B,H',W',C']."""
-        normed = self.layer_norm1(x)
+        normed = normalised(self.layer_norm1, x)
         if self.dim != self.dim_out:
-            x = pool(self.proj(normed), self.query_stride)
+            x = pool(linear(self.proj, normed), self.query_stride)
         x = x + (self._windowed(normed, x.shape) if self.window_size else self.attn(normed))
-        result: Tensor = x + self.mlp(self.layer_norm2(x))
+        result: Tensor = x + self.mlp(normalised(self.layer_norm2, x))
         return result
 
     def _windowed(self, x: Tensor, shape: Any) -> Tensor:

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from vesselbench_sa2va.decoder import exchange_decoder
+from vesselbench_sa2va.direct import exchange_perceptrons
 from vesselbench_sa2va.hiera import exchange_encoder
 from vesselbench_sa2va.kept import Kept
 from vesselbench_sa2va.sizes import SamShape
@@ -69,6 +70,7 @@ def build_sam2(shape: SamShape) -> Any:
     model.kept = Kept()
     exchange_encoder(model.vision_encoder)
     exchange_decoder(model.mask_decoder)
+    exchange_perceptrons(model)
     return model
 
 
