@@ -148,10 +148,13 @@ class Sa2VAModule(nn.Module):
 
     def _draw(self, maps: list[Tensor], states: Tensor, seg: Tensor) -> tuple[Tensor, Tensor]:
         image, place, slot = seg.unbind(1)
-        prompts = self.text_hidden_fcs(states[image, place])
-        slots = int(slot.max()) + 1
-        table = prompts.new_zeros(len(maps[0]), slots, prompts.shape[1]).index_put((image, slot), prompts)
-        logits, iou = decode_masks(self.sam, refine(self.sam, maps), table, self.settings.masks == "single")
+        prompts, single = self.text_hidden_fcs(states[image, place]), self.settings.masks == "single"
+        maps, images, slots = refine(self.sam, maps), len(maps[0]), int(slot.max()) + 1
+        if slots == 1 and torch.equal(image, torch.arange(images, device=image.device)):  # nothing to sort
+            logits, iou = decode_masks(self.sam, maps, prompts[:, None], single)
+            return logits[:, 0], iou[:, 0]
+        table = prompts.new_zeros(images, slots, prompts.shape[1]).index_put((image, slot), prompts)
+        logits, iou = decode_masks(self.sam, maps, table, single)
         return logits[image, slot], iou[image, slot]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

@@ -153,6 +153,19 @@ def test_several_objects_of_an_image_run_through_the_decoder_together(
     torch.testing.assert_close(both[1:], single, atol=1e-5, rtol=1e-5)
 
 
+def test_the_order_in_which_objects_are_named_does_not_matter(make_module: MakeModule) -> None:
+    """One object of each image, in their order, takes a shorter way."""
+    model = make_module().eval()
+    images, states = torch.randn(2, 3, 64, 64), torch.randn(2, 12, model.shape.language.hidden)
+    named = torch.tensor([[0, 3, 0], [1, 9, 0]])
+    with torch.no_grad():
+        sorted_masks, sorted_iou = model.prompt_masks(images, states, named)
+        masks, iou = model.prompt_masks(images, states, named.flip(0))
+    assert not torch.equal(masks[0], masks[1])
+    torch.testing.assert_close(masks.flip(0), sorted_masks, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(iou.flip(0), sorted_iou, atol=1e-6, rtol=1e-6)
+
+
 def test_bfloat16_weights_keep_the_positions_exact_and_the_losses_finite(
     make_example: Make, make_batch: MakeBatch, make_module: MakeModule
 ) -> None:
