@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 
 from vesselbench.benchmarking.kept import Benchmark, match
 from vesselbench.comparing.comparison import Comparison, Scorings, Several
@@ -14,11 +15,12 @@ from vesselbench.comparing.scored import ScoredRun, read_scored
 from vesselbench.comparing.verdict import verdict
 from vesselbench.config import EvalConfig
 from vesselbench.config.evaluation import FAMILY
+from vesselbench.declared import counted
 from vesselbench.errors import UserError
 from vesselbench.ladder import Ladder
 from vesselbench.ledger import missing, read_ledger
 from vesselbench.rundir import RunDir
-from vesselbench.statistics.paired import LEVEL, least_p
+from vesselbench.statistics.paired import LEVEL, TIE, least_p
 from vesselbench.statistics.several import bootstrap_ranks, friedman
 from vesselbench.types import SetName
 
@@ -39,8 +41,7 @@ def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | 
     """
     if not runs:
         raise UserError("no runs to compare", "name at least two, for example: vesselbench compare sa2va unet")
-    if margin is not None and not margin >= 0:
-        raise UserError(f"the margin of equivalence is {margin}", "give 0 or more, for example 0.01")
+    check_margin(margin)
     read = [read_scored(run, set_name) for run in runs]
     refuse_unlike(read)
     first, declared = read[0], next((run.declared for run in read if run.declared is not None), None)
@@ -52,13 +53,14 @@ def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | 
     held = EvalConfig().margin if held is None else held
     scorings = _scorings(read) if set_name == "test" else None
     pairs = pair_all(contenders, groups, _roles(first, family), held)
+    unit = _unit(groups, ids) if declared is None else declared.unit
     return Comparison(
         set_name=set_name,
         primary=first.primary,
         margin=held,
         declared_margin=None if declared is None else declared.margin,
         family=family,
-        unit=_unit(groups, ids) if declared is None else declared.unit,
+        unit=unit,
         directions=first.directions,
         runs=contenders,
         images=ids,
@@ -70,10 +72,16 @@ def compare(runs: Sequence[RunDir], set_name: SetName = "test", margin: float | 
         notes=(
             *notes_of(contenders),
             *_notes_on_plans(read, held),
-            *_notes_on_pairs(pairs, first.primary),
+            *_notes_on_pairs(pairs, first.primary, contenders, unit),
             *(f"Ledger of the test set: {fault}." for fault in (scorings.faults if scorings else ())),
         ),
     )
+
+
+def check_margin(margin: float | None) -> None:
+    """UserError for a margin of equivalence, given on the command line, that is below 0 or not finite."""
+    if margin is not None and not (margin >= 0 and isfinite(margin)):
+        raise UserError(f"the margin of equivalence is {margin}", "give a number from 0 on, for example 0.01")
 
 
 def with_ladder(comparison: Comparison, ladder: Ladder) -> Comparison:
@@ -182,27 +190,39 @@ def _notes_on_plans(runs: Sequence[ScoredRun], margin: float) -> list[str]:
     return notes
 
 
-def _notes_on_pairs(pairs: Sequence[Pair], primary: str) -> list[str]:
+def _notes_on_pairs(pairs: Sequence[Pair], primary: str, contenders: Sequence[Contender], unit: str) -> list[str]:
     notes = []
     if len(pairs) > 1:
         notes.append(
             f"{len(pairs)} pairs are compared: their judgements are corrected for it (Holm), their intervals not."
         )
-    notes.extend(dict.fromkeys(word for pair in pairs if (word := _too_few(pair.metrics[primary]))))
-    for pair in pairs:
-        paired = pair.metrics[primary]
-        if paired.interval.low is not None and paired.interval.low == paired.interval.high:
-            notes.append(f"{pair.a} and {pair.b} differ by the same {primary} on every image.")
+    notes.extend(dict.fromkeys(word for pair in pairs if (word := _too_few(pair.metrics[primary], unit))))
+    values = {contender.label: contender.values(primary) for contender in contenders}
+    notes.extend(said for pair in pairs if (said := _without_spread(pair, primary, values, unit)))
     return notes
 
 
-def _too_few(paired: PairedMetric) -> str:
+def _without_spread(pair: Pair, primary: str, values: Mapping[str, Sequence[float | None]], unit: str) -> str:
+    """What is said of an interval without width; nothing of another one."""
+    interval = pair.metrics[primary].interval
+    if interval.low is None or interval.low != interval.high:
+        return ""
+    both = zip(values[pair.a], values[pair.b], strict=True)
+    differences = [one - other for one, other in both if one is not None and other is not None]
+    if max(differences) - min(differences) > TIE:
+        return f"{pair.a} and {pair.b} differ by the same mean {primary} in every {unit.partition('/')[0]}."
+    if max(map(abs, differences)) <= TIE:
+        return f"{pair.a} and {pair.b} have the same {primary} on every image."
+    return f"{pair.a} and {pair.b} differ by the same {primary} on every image."
+
+
+def _too_few(paired: PairedMetric, unit: str) -> str:
     """What is said of a metric whose test could not have found anything; nothing where it could."""
     if paired.test is None or paired.questions * least_p(paired.groups) < LEVEL:
         return ""
     number = f" after correction for {paired.questions} pairs" if paired.questions > 1 else ""
     least = min(1.0, paired.questions * least_p(paired.groups))
     return (
-        f"Signed-rank test: {paired.groups} groups cannot give a p below {least:.3g}{number}, so no contender can be "
-        "called better or worse."
+        f"Signed-rank test: {counted(paired.groups, unit)} cannot give a p below {least:.3g}{number}, so no contender "
+        "can be called better or worse."
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from vesselbench.compare import Comparison
+from vesselbench.compare import Comparison, check_margin
 from vesselbench.config import Recipe
 from vesselbench.errors import UserError
 from vesselbench.ladder import Ladder, ladder_record, read_ladder
@@ -76,6 +76,7 @@ def hold_contest(
     """Compare what the names stand for on their common test set; returns the comparison and its HTML report."""
     if len(names) < 2:
         raise UserError("a comparison needs two names at least", "vesselbench compare sa2va unet")
+    check_margin(settings.margin)
     _refuse_what_has_no_effect(names, wanted, settings.seeds)
     for name in names:
         _say_stand_ins(name, wanted, catalogue, watch)

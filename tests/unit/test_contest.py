@@ -61,6 +61,12 @@ JUDGED = {
 }
 
 
+@pytest.mark.parametrize("margin", [-0.1, float("inf"), float("nan")])
+def test_a_margin_that_is_no_finite_number_from_zero_on_is_refused_before_anything_is_read(margin, catalogue, tmp_path):
+    with pytest.raises(UserError, match=f"the margin of equivalence is {margin}"):
+        hold_contest(["no", "such"], Wanted(), Settings(tmp_path / "runs", margin=margin), catalogue, Silent())
+
+
 @pytest.mark.parametrize("judgement", JUDGED)
 def test_gates_hold_the_first_model_against_the_others(write_run, judgement):
     first, second, expected = JUDGED[judgement]

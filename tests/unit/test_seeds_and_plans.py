@@ -28,6 +28,15 @@ def only(comparison):
     return pair.metrics[comparison.primary]
 
 
+def test_one_seed_beside_several_is_called_a_checkpoint(write_run):
+    runs = [write_run("a", flat(mean), GROUPS, seed=seed) for seed, mean in enumerate((0.7, 0.9))]
+    runs.append(write_run("b", flat(0.75), GROUPS))
+    assert (
+        "(12 images of 6 groups, 2 seeds of a with SD 0.141 between them; 1 seed of b: this checkpoint, not the method)"
+        in verdict(compare(runs))
+    )
+
+
 def test_empty_masks_of_every_seed_are_counted_and_figures_beside_the_mean_are_averaged(write_run):
     empty = {IDS[0]: "empty_prediction"}
     entries = [{"metrics": {"dice": {"better": "higher", "pooled": pooled}}} for pooled in (0.5, 0.7)]
@@ -68,7 +77,7 @@ def test_unequal_seeds_are_noted_and_an_image_counts_only_when_every_seed_has_it
     comparison = compare([*a, write_run("b", flat(0.8), GROUPS, seed=0)])
     assert "Unlike seed: a: 0, 1, b: 0." in comparison.notes
     assert only(comparison).left_out == 1
-    assert "(11 of 12 images of 6 groups, 2 seeds and 1 seed with SD " in verdict(comparison)
+    assert "(11 of 12 images of 6 groups, 2 seeds of a with SD 0.000 between them; 1 seed of b: " in verdict(comparison)
 
 
 def test_runs_of_one_recipe_with_another_setting_or_the_same_seed_stand_for_themselves(write_run):

@@ -170,21 +170,32 @@ def _seeds(comparison: Comparison, sides: tuple[Contender, ...]) -> str:
         return "1 seed: this checkpoint, not the method"
     if set(numbers) == {1}:
         return "1 seed each: these two checkpoints, not the methods"
-    many = f"{counted(numbers[0], 'seed')}{' each' if len(numbers) > 1 else ''}"
-    if len(set(numbers)) > 1:
-        many = " and ".join(counted(number, "seed") for number in numbers)
     spreads = [side.spread(comparison.primary).sd for side in sides]
-    shown = " and ".join("–" if sd is None else f"{sd:.3f}" for sd in spreads)
-    return f"{many} with SD {shown} between them"
+    shown = ["–" if sd is None else f"{sd:.3f}" for sd in spreads]
+    if len(set(numbers)) == 1:
+        each = " each" if len(numbers) > 1 else ""
+        return f"{counted(numbers[0], 'seed')}{each} with SD {' and '.join(shown)} between them"
+    return "; ".join(
+        f"1 seed of {side.label}: this checkpoint, not the method"
+        if len(side.seeds) == 1
+        else f"{len(side.seeds)} seeds of {side.label} with SD {sd} between them"
+        for side, sd in zip(sides, shown, strict=True)
+    )
 
 
 def _range(paired: PairedMetric, sign: int, plus: str) -> str:
     """The mean difference and its interval, both times `sign`."""
-    shown = [f"{sign * value + 0.0:{plus}.3f}" for value in (paired.difference,) if value is not None]
+    shown = [] if paired.difference is None else [_amount(sign * paired.difference, plus)]
     if paired.interval.low is not None and paired.interval.high is not None:
         low, high = sorted((sign * paired.interval.low, sign * paired.interval.high))
-        shown.append(f"[{low:{plus}.3f}, {high:{plus}.3f}]")
+        shown.append(f"[{_amount(low, plus)}, {_amount(high, plus)}]")
     return " ".join(shown)
+
+
+def _amount(value: float, plus: str) -> str:
+    """Three decimals, without a sign where they are all zero."""
+    shown = f"{value:{plus}.3f}"
+    return shown if float(shown) else shown.lstrip("+-")
 
 
 def _price(leaders: Leaders) -> str:

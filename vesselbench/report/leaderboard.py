@@ -171,10 +171,12 @@ def _entry(number: int, comparison: Comparison) -> dict[str, Any]:
     first = comparison.runs[0]
     data = first.config.get("data") or {}
     groups = counted(len(set(comparison.groups)), comparison.unit)
+    train = len(first.split.sets["train"])  # the tables of a learning curve differ in nothing else
     drawn: list[Drawn | None] = [draw_scores(comparison), *draw_cost_quality(comparison)]
     return {
         "number": number,
-        "title": f"{data.get('format', 'data')}: {len(comparison.images)} {comparison.set_name} images of {groups}",
+        "title": f"{data.get('format', 'data')}: {len(comparison.images)} {comparison.set_name} images of {groups}, "
+        f"{train} to train on",
         "data": f"{data.get('root') or 'drawn data'}; split {first.split.name}, {first.split.fingerprint[:12]}",
         "leaks": leaks_of(comparison),
         "verdict": verdict(comparison),

@@ -25,6 +25,14 @@ def test_runs_of_one_split_share_a_table_best_first_and_others_have_their_own(wr
     assert board.left_out == ()
 
 
+def test_tables_that_differ_in_the_size_of_the_training_set_have_unlike_titles(write_run, tmp_path):
+    sizes = (("t1", "t2"), ("t1", "t2", "t3"))
+    runs = [write_run(name, HIGH, train=train) for train in sizes for name in ("small", "large")]
+    text = render_board(make_board(runs), tmp_path / "board").read_text()
+    titles = [heading for heading in Sections(text).headings if "images of" in heading]
+    assert [title.rsplit(", ", 1)[1] for title in titles] == ["2 to train on", "3 to train on"]
+
+
 def test_neighbours_are_judged_from_the_better_ones_side_whatever_the_order(write_run):
     low, high = write_run("low", LOW), write_run("high", HIGH)
     for runs in ([low, high], [high, low]):
