@@ -9,6 +9,8 @@ from pathlib import Path
 
 from vesselbench.compare import Comparison, check_margin
 from vesselbench.config import Recipe
+from vesselbench.data.dataset import load_dataset
+from vesselbench.declared import declare
 from vesselbench.errors import UserError
 from vesselbench.ladder import Ladder, ladder_record, read_ladder
 from vesselbench.launch import processes_wanted, rehearse_launched, train_apart, train_launched
@@ -80,6 +82,7 @@ def hold_contest(
     _refuse_what_has_no_effect(names, wanted, settings.seeds)
     for name in names:
         _say_stand_ins(name, wanted, catalogue, watch)
+    _say_too_few(names, wanted, catalogue, watch)
     train = partial(train_apart, runs=settings.runs, nproc=settings.nproc) if settings.may_train else None
     from vesselbench.comparing.likeness import refuse_unlike_trainings
     from vesselbench.foresight import foresee
@@ -148,6 +151,20 @@ def _say_stand_ins(name: str, wanted: Wanted, catalogue: Catalogue, watch: Watch
     if not (Path(name) / "run.json").is_file():
         for text in stand_ins(load_recipe(name, catalogue, wanted.files, wanted.overrides)[0]):
             watch.line(f"{name}: {text}")
+
+
+def _say_too_few(names: Sequence[str], wanted: Wanted, catalogue: Catalogue, watch: Watch) -> None:
+    """Said before anything is trained: a test set of few groups decides nothing, however long the trainings are."""
+    recipes = [name for name in names if not (Path(name) / "run.json").is_file()]
+    if not recipes:
+        return
+    from vesselbench.foresight import foresee_too_few
+
+    recipe, _ = load_recipe(recipes[0], catalogue, wanted.files, wanted.overrides)
+    dataset = load_dataset(recipe.data, catalogue)
+    groups = {sample.group or sample.id for sample in dataset.of("test")}
+    if said := foresee_too_few(len(groups), declare(recipe, dataset.samples).unit, len(names)):
+        watch.line(said)
 
 
 def report_runs(

@@ -8,7 +8,21 @@ from vesselbench.compare import compare
 from vesselbench.declared import counted
 from vesselbench.errors import UserError
 from vesselbench.rundir import RunDir
+from vesselbench.statistics.paired import LEVEL, least_p
 from vesselbench.statistics.power import POWER, minimum_detectable
+
+
+def foresee_too_few(groups: int, unit: str, models: int) -> str:
+    """A sentence when none of so many models can be called better on a test set of so many groups; else nothing."""
+    pairs = models * (models - 1) // 2
+    least = min(1.0, pairs * least_p(groups))
+    if least < LEVEL:
+        return ""
+    corrected = f" after correction for {pairs} pairs" if pairs > 1 else ""
+    return (
+        f"the test set has {counted(groups, unit)}: no model can be called better or worse on so few, since the "
+        f"signed-rank test cannot give a p below {least:.2g}{corrected}; data.split.test makes it larger"
+    )
 
 
 def foresee(runs: Sequence[RunDir]) -> list[str]:

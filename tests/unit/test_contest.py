@@ -127,6 +127,9 @@ def test_several_seeds_are_trained_used_again_and_foretold_before_the_test_set_i
     foretold = next(
         n for n, line in enumerate(said.lines) if line.startswith("one, two: what about 2 groups can tell apart is not")
     )
+    few = "the test set has 1 group: no model can be called better or worse on so few, since the signed-rank test "
+    assert sum(line.startswith(few) for line in said.lines) == 1
+    assert next(line for line in said.lines if line.startswith(few) or "training it now" in line).startswith(few)
     assert [line for line in said.lines if "training it now" in line] == [
         f"{name}, seed {seed}: no finished run on this split; training it now" for name in names for seed in (0, 1)
     ]
