@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 
+from vesselbench.allocator import keep_freed_pages
 from vesselbench.config import Recipe
 from vesselbench.data.loader import Collate, make_batch
 from vesselbench.errors import UserError
@@ -62,6 +63,8 @@ class Predictor:
         """The module on `device`, in the arithmetic that the recipe trains it in."""
         arithmetic = arithmetic_of(module, recipe.train.precision)
         module.to(device, weight_type(arithmetic)).eval()
+        if device.type == "cpu":
+            keep_freed_pages()
         return cls(module, collate, device, arithmetic, weights_sha256)
 
     def __call__(self, examples: list[Example]) -> list[Prediction]:
