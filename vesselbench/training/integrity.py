@@ -37,7 +37,8 @@ class Integrity:
     `part_of` names the part of the model that a parameter belongs to. After `after` steps of this process (the last
     one, if there are fewer; never with 0, and never after a single step, in which one factor of a low-rank adapter
     rightly has no gradient) each parameter must have had a gradient other than zero. After as many steps whose learning
-    rate was at least `AT_SPEED` of its peak (or the last one likewise) its bits must have changed.
+    rate was at least `AT_SPEED` of its peak (or the last one likewise) its bits must have changed. Those with gradients
+    below AdamW's eps are only told, if others have moved.
 
     `alternatives`: groups of name prefixes, of which the loss may choose one and leave the others idle. In each group
     the parameters of at least one prefix must all pass; those of the others may fail, and are told. Raises UserError
@@ -110,8 +111,13 @@ class Integrity:
         if self._first is not None and self._is_due(self._at_speed, last):
             moved = self._any(self._bits() != self._first)
             self._first = None
+            felt = self._any(torch.tensor([self._is_felt(share) for share in self._shares.values()]))
+            felt = felt if any(moved) else [True] * len(felt)  # where nothing moves, nothing is excused
+            faint = [name for name, m, f in zip(self._shares, moved, felt, strict=True) if not m and not f]
+            if faint:
+                told.append(f"{len(faint)} parameters have not moved, for their gradients are rounding: {_some(faint)}")
             speedy = f"{self._at_speed} steps at {AT_SPEED:.0%} of the peak rate or more"
-            told += self._refuse("have not moved", moved, speedy)
+            told += self._refuse("have not moved", [m or not f for m, f in zip(moved, felt, strict=True)], speedy)
         return told
 
     def _is_due(self, count: int, last: bool) -> bool:
@@ -150,10 +156,28 @@ class Integrity:
         """Whether any moment of the optimizer is not zero; also where it keeps none (it is seen by its movement)."""
         if share.flat is None:
             return False
-        state = inner_optimizer(self._engine).state.get(share.flat, {})
-        moments = [value for key, value in state.items() if torch.is_tensor(value) and value.shape == share.flat.shape]
-        moments = [value for value in moments if value.numel() > 1 or share.flat.dim()]
-        return not moments or any(bool(share.of(moment).any()) for moment in moments)
+        moments = self._moments(share)
+        return not moments or any(bool(moment.any()) for moment in moments.values())
+
+    def _is_felt(self, share: Share) -> bool:
+        """Whether its mean gradient is at least AdamW's eps somewhere, or the optimizer has no eps.
+
+        Below, steps shrink with the gradient, down to less than the last digit. So it is with what the loss does not
+        depend on but for rounding: the bias of an attention's keys, which the softmax cancels, gets 1e-10 or so.
+        """
+        eps = inner_optimizer(self._engine).param_groups[0].get("eps")
+        mean = self._moments(share).get("exp_avg")
+        if eps is None or mean is None:
+            return share.flat is not None
+        return bool((mean.abs() >= eps).any())
+
+    def _moments(self, share: Share) -> dict[str, torch.Tensor]:
+        """The optimizer's moments of this rank's part of a parameter, by torch's names; empty where it keeps none."""
+        if share.flat is None:
+            return {}
+        state, shape = inner_optimizer(self._engine).state.get(share.flat, {}), share.flat.shape
+        held = {key: value for key, value in state.items() if torch.is_tensor(value) and value.shape == shape}
+        return {key: share.of(value) for key, value in held.items() if value.numel() > 1 or share.flat.dim()}
 
     def _squares(self, mine: list[torch.Tensor]) -> torch.Tensor:
         """Sum of squares of each parameter's tensor over all ranks, float64."""

@@ -54,6 +54,48 @@ def test_a_parameter_without_a_gradient_is_named_after_some_steps(stage, catalog
     engine.close()
 
 
+NORM = "net.features.model.0.conv.unit0.adn.N.weight"
+
+
+def faint(*names: str):
+    """Of the gradients of some parameters, or of all, no more is left than rounding might give."""
+
+    def spoil(module) -> None:
+        for name, parameter in module.named_parameters():
+            if name in names or not names:
+                parameter.register_hook(lambda gradient: gradient * 1e-18)
+
+    return spoil
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_a_parameter_that_only_rounding_reaches_is_told_and_stops_nothing(stage, catalogue, dataset, device):
+    engine, steps = built(stage, catalogue, dataset, device, spoil=faint(NORM))
+    watching = Integrity(engine.engine, engine.module, child_of, after=3)
+    told = []
+    for number, batches in steps:
+        engine.train_step(batches)
+        told += watching.after_step(last=number == 3, speed=1.0)
+    assert told == [f"1 parameters have not moved, for their gradients are rounding: {NORM}"]
+    engine.close()
+
+
+def test_where_nothing_moves_faint_gradients_are_no_excuse(catalogue, dataset, device):
+    engine, steps = built(0, catalogue, dataset, device, spoil=faint())
+    for group in engine.optimizer.param_groups:
+        group["weight_decay"] = 0.0
+    for parameter in engine.module.parameters():
+        parameter.data.fill_(1.0)  # of a weight of zero every step is a movement
+    watching = Integrity(engine.engine, engine.module, child_of, after=3)
+    for _, batches in steps:
+        engine.train_step(batches)
+    for _ in range(2):
+        watching.after_step(last=False, speed=1.0)
+    with pytest.raises(UserError, match="have not moved: net"):
+        watching.after_step(last=True, speed=1.0)
+    engine.close()
+
+
 IDLE, USED = "net.features.model.0.", "net.features.model.2."
 """Beginning of the names of a UNet's first and last level."""
 
