@@ -9,9 +9,9 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/vesselbench compare sa2va unet
 
-# Two processes share the tests: more would stand in each other's way on two cores (tests/conftest.py).
+# Two processes share the files of tests, in the order of tests/conftest.py.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

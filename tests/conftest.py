@@ -36,18 +36,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="store the losses and scores of the golden runs anew")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the processes that share the tests (pytest -n) read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Parity first: its losses are held to 1e-6, the rounding of one choice of kernels on mask logits of ±90.
 
     After a bf16 training in the same process other kernels are chosen, and the same losses differ by 7e-6 (measured).
-    Then what takes longest: the jobs of two processes, one after the other in ONE of the processes that share the
-    tests, as two such jobs at once would have twice as many processes as there are cores. Other files go whole to one.
+    Then what takes longest, the jobs of two processes: files go whole to one of the processes that share the tests.
     """
     items.sort(key=lambda item: ("parity" not in item.path.parts, "distributed" not in item.path.parts))
-    for item in items:
-        group = "distributed" if "distributed" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
