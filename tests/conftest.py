@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ from vesselbench.plugins import Catalogue, load_catalogue
 # One thread everywhere: a run in this process and one in a process of its own must add in the same order to be equal to
 # the bit. Set before torch is imported, and inherited by what the tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# What a shell starts in the background ignores SIGINT, and so does all that it starts; some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asserts a time: on a busy machine one example took longer than hypothesis' 200 ms.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
