@@ -72,13 +72,7 @@ def start(folder: Path, *words: str) -> Job:
     environment = {**os.environ, "PYTHONFAULTHANDLER": "1", "OMP_NUM_THREADS": "1"}
     with open(folder / "err.txt", "ab") as err:
         command = [sys.executable, "-m", "vesselbench", "train", *words]
-        job = subprocess.Popen(command, cwd=folder, env=environment, stdout=err, stderr=err, preexec_fn=_hear_ctrl_c)
-        return Job(folder, job)
-
-
-def _hear_ctrl_c() -> None:
-    """What a shell starts in the background ignores SIGINT, and so does all that it starts; these tests send it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        return Job(folder, subprocess.Popen(command, cwd=folder, env=environment, stdout=err, stderr=err))
 
 
 def numbers(run: Path) -> list[dict]:
