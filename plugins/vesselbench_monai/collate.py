@@ -59,8 +59,9 @@ def channels_of(example: Example, neighbourhood: int) -> npt.NDArray[np.float32]
     Local contrast is (I - mean) / deviation over the pixels of the field of view in a square of `neighbourhood` pixels.
     Both depend on nothing farther away than that: a crop looks the same as that part of the whole image.
     """
-    image = np.ascontiguousarray(example.image.transpose(2, 0, 1)).astype(np.float32)  # by planes: in its order, astype
-    found = np.empty((CHANNELS, *example.size), np.float32)  # would keep colours together, which takes twice the time
+    # By planes: astype alone would keep the colours of a pixel together, and all that follows takes twice the time.
+    image = np.ascontiguousarray(example.image.transpose(2, 0, 1)).astype(np.float32)
+    found = np.empty((CHANNELS, *example.size), np.float32)
     inside = None if example.fov is None or example.fov.all() else example.fov.astype(np.float32)
     known = image if inside is None else image * inside
     mean, square = _box(known, neighbourhood), _box(image * known, neighbourhood)

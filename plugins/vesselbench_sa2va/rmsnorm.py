@@ -1,4 +1,4 @@
-"""Qwen2's normalisation with a backward pass of our own: the same numbers from a third of the operations.
+"""Qwen2's normalisation with a backward pass of our own: the same numbers forward, gradients equal but for rounding.
 
 torch goes back through each of the five operations that the layer consists of. The layers stay those of transformers,
 only their class is exchanged.
