@@ -8,7 +8,7 @@ import math
 def duration(seconds: float) -> str:
     """Milliseconds to hours, two or three digits."""
     if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
+        return f"{_digits(seconds * 1000)} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -22,14 +22,19 @@ def amount(count: float) -> str:
     """A count with thousand, million or billion, three digits."""
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(count) >= limit:
-            return f"{count / limit:.3g} {unit}"
+            return f"{_digits(count / limit)} {unit}"
     return f"{count:.0f}"
 
 
 def size(count: float) -> str:
     """Bytes in binary units."""
     step = min(4, int(math.log(count, 1024))) if count >= 1 else 0
-    return f"{count / 1024**step:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"
+    return f"{_digits(count / 1024**step)} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}"
+
+
+def _digits(value: float) -> str:
+    """Three digits, four from 1000 on (of 1024): never an exponent for what is large."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def rate(per_second: float) -> str:
