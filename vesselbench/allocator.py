@@ -22,3 +22,11 @@ def keep_freed_pages() -> None:
         if set_option is not None:
             set_option(_MMAP_THRESHOLD, _LARGEST)
             set_option(_TRIM_THRESHOLD, _KEPT)
+
+
+def give_back_freed_pages() -> None:
+    """Give every freed page back to the system now, kept or not, so that the resident set is what is held (glibc)."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

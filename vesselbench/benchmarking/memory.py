@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vesselbench.allocator import give_back_freed_pages
 from vesselbench.training.gauges import peak_memory_bytes
 
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -15,7 +16,8 @@ class HighWater:
     """Memory from its making on: `before` is what the process held then, in bytes.
 
     On CUDA that of torch's allocator, else the resident set. Where the system cannot begin its mark anew (it is not
-    Linux) the mark is that of the whole process.
+    Linux) the mark is that of the whole process. Pages that the process has freed but kept are given back first: used
+    again, they would not be counted.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -24,6 +26,7 @@ class HighWater:
             torch.cuda.reset_peak_memory_stats(device)
             self.before = int(torch.cuda.memory_allocated(device))
         elif CLEAR.exists():
+            give_back_freed_pages()
             CLEAR.write_text("5", encoding="ascii")
             self.before = _status("VmRSS")
         else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 
 from vesselbench.benchmarking.memory import HighWater
@@ -26,3 +29,26 @@ def test_the_high_water_mark_sees_what_was_held_and_freed_since_it_was_made():
     assert mark.peak() >= mark.before + 60 * 2**20
     assert mark.grown() >= 60 * 2**20
     assert HighWater(CPU).grown() < 60 * 2**20
+
+
+MEMORY_IN_KEPT_PAGES = """
+import torch
+from vesselbench.allocator import keep_freed_pages
+from vesselbench.benchmarking.memory import HighWater
+
+def hold_and_free():
+    blocks = [torch.ones(2**23, dtype=torch.uint8) for _ in range(12)]
+    del blocks
+
+keep_freed_pages()
+hold_and_free()
+mark = HighWater(torch.device("cpu"))
+hold_and_free()
+print(mark.grown())
+"""
+
+
+def test_the_high_water_mark_sees_memory_in_pages_that_the_process_had_kept():
+    command = [sys.executable, "-c", MEMORY_IN_KEPT_PAGES]
+    grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert 90 * 2**20 <= grown <= 110 * 2**20
