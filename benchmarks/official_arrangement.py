@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from peft.tuners.lora import Linear
 from torch import Tensor
 from transformers import Sam2Model
-from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
 from vesselbench import Batch
 from vesselbench_sa2va.config import LossSettings, Sa2VAConfig
+from vesselbench_sa2va.internvit import VisionLayer, VisionTower
 from vesselbench_sa2va.losses import OFFICIAL_EPS, point_losses, sample_map
 from vesselbench_sa2va.lowrank import LoraLinear
 from vesselbench_sa2va.model import Sa2VAModule, normalise
+from vesselbench_sa2va.qwen2 import Language, LanguageLayer
 from vesselbench_sa2va.rmsnorm import RMSNorm
 from vesselbench_sa2va.sam2 import best_mask, sam2_config
 from vesselbench_sa2va.sizes import LanguageShape, SamShape, Shape, TokenIds, VisionShape
@@ -54,8 +55,8 @@ class OfficialModule(Sa2VAModule):
         for layer in self.vlm.modules():
             if isinstance(layer, LoraLinear):
                 layer.__class__ = Linear
-            if isinstance(layer, RMSNorm):
-                layer.__class__ = Qwen2RMSNorm
+            if isinstance(layer, RMSNorm | VisionTower | VisionLayer | Language | LanguageLayer):
+                layer.__class__ = type(layer).__base__
         sam = Sam2Model(sam2_config(shape.sam))
         sam.load_state_dict(self.sam.state_dict())
         for new, own in zip(sam.parameters(), self.sam.parameters(), strict=True):

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 from torch import nn
-from transformers.models.internvl.modeling_internvl import InternVLVisionLayer
-from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
 from vesselbench import UserError
 from vesselbench_sa2va.agreement import Differences, adopted, dimensions_apart, fitting_sizes, values_apart
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.direct import FeedForward
 from vesselbench_sa2va.hiera import HieraBlock
+from vesselbench_sa2va.internvit import VisionLayer
 from vesselbench_sa2va.model import Sa2VAModule
+from vesselbench_sa2va.qwen2 import LanguageLayer
 from vesselbench_sa2va.release import has_language, refuse_unknown_folders, shape_from
 from vesselbench_sa2va.sizes import SIZES, Shape
 from vesselbench_sa2va.tokens import read_tokenizer, tiny_tokenizer
@@ -144,4 +144,4 @@ def leaf_modules() -> list[type]:
 
     SAM's two-way block is not among them: as a leaf of ZeRO-3 its weights are released before their backward pass.
     """
-    return [InternVLVisionLayer, Qwen2DecoderLayer, HieraBlock, FeedForward]
+    return [VisionLayer, LanguageLayer, HieraBlock, FeedForward]

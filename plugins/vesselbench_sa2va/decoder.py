@@ -14,10 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.models.sam2.modeling_sam2 import Sam2Attention, Sam2MaskDecoder, Sam2TwoWayTransformer
 
+from vesselbench_sa2va.hiera import Continued
+
 
 def exchange_decoder(decoder: Any) -> None:
     """Give a Sam2MaskDecoder, its transformer and its attention layers the forward passes below."""
     decoder.__class__, decoder.transformer.__class__ = MaskDecoder, TwoWayTransformer
+    decoder.conv_s0.__class__ = decoder.conv_s1.__class__ = Continued
     for module in decoder.modules():
         if isinstance(module, Sam2Attention):
             module.__class__ = Attention

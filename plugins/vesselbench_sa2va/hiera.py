@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.models.sam2.modeling_sam2 import (
     Sam2HieraDetModel,
     Sam2MultiScaleAttention,
@@ -27,6 +28,8 @@ def exchange_encoder(encoder: Any) -> None:
     """Give a Sam2VisionModel's modules the forward passes below. It is not to be called as a whole any more."""
     encoder.backbone.__class__, encoder.neck.__class__ = Hiera, Pyramid
     encoder.backbone.kept = {}
+    for lateral in encoder.neck.convs:
+        lateral.__class__ = Lateral
     for block in encoder.backbone.blocks:
         block.__class__, block.attn.__class__ = HieraBlock, HieraAttention
 
@@ -101,17 +104,43 @@ class Hiera(Sam2HieraDetModel):  # type: ignore[misc]
         return stages
 
 
+class Lateral(nn.Conv2d):
+    """A frozen 1x1 convolution on the way from a stage to the pyramid, for another linear layer that follows on it."""
+
+    def stated(self) -> tuple[Tensor, Tensor]:
+        """Weights [out,in] and biases [out], to be multiplied with those of the next layer."""
+        assert self.bias is not None
+        return self.weight.flatten(1).clone(), self.bias.clone()  # ZeRO-3 takes the weights back after the call
+
+    def forward(self, x: Tensor | None) -> Any:
+        """[B,in,h,w] -> [B,out,h,w]; of None what `stated` gives, through the call that makes ZeRO-3 gather it."""
+        return self.stated() if x is None else super().forward(x)
+
+
+class Continued(nn.Conv2d):
+    """A 1x1 convolution that can take a `Lateral` before it into its own weights: one product for two."""
+
+    def forward(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """[B,in,h,w] -> [B,out,h,w]; with what a lateral states, of the stage before it, [B,h,w,c] -> [B,out,h,w]."""
+        if weight is None or bias is None:
+            return super().forward(x)
+        own = self.weight.flatten(1)
+        assert self.bias is not None
+        return F.linear(x, own @ weight, torch.addmv(self.bias, own, bias)).permute(0, 3, 1, 2).contiguous()
+
+
 class Pyramid(Sam2VisionNeck):  # type: ignore[misc]
     """The feature pyramid, without position codes."""
 
-    def forward(self, stages: list[Tensor]) -> list[Tensor]:
-        """Outputs of the trunk's stages to maps [B,width,h,w], high to low resolution, the coarsest left out."""
+    def forward(self, stages: list[Tensor], finest: int = 0) -> list[Tensor]:
+        """Outputs of the trunk's stages to maps [B,width,h,w], high to low resolution, from level `finest` on, the
+        coarsest left out."""
         last = len(stages) - 1
         maps: list[Tensor] = []
-        for level in range(last, -1, -1):
+        for level in range(last, finest - 1, -1):
             lateral = self.convs[last - level](stages[level].permute(0, 3, 1, 2))
             if level in self.fpn_top_down_levels and level < last:
                 above = F.interpolate(maps[0].float(), scale_factor=2.0, mode="nearest").to(lateral.dtype)
                 lateral = lateral + above
             maps.insert(0, lateral)
-        return maps[:last]
+        return maps[:-1]

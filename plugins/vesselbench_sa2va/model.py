@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from vesselbench import Batch
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.generate import Answered, status_of, write_answers
+from vesselbench_sa2va.internvit import exchange_vision
 from vesselbench_sa2va.internvl import add_lora, build_internvl
 from vesselbench_sa2va.losses import OFFICIAL_EPS, Targets, answer_losses, mask_losses, shrink_masks
 from vesselbench_sa2va.lowrank import exchange_lora
 from vesselbench_sa2va.prompts import TEMPLATES
+from vesselbench_sa2va.qwen2 import exchange_language
 from vesselbench_sa2va.rmsnorm import exchange_norms
 from vesselbench_sa2va.sam2 import best_mask, build_sam2, decode_masks, encode, refine, to_image_sizes
 from vesselbench_sa2va.sizes import Shape
@@ -45,6 +47,8 @@ class Sa2VAModule(nn.Module):
         self.vlm: Any = add_lora(build_internvl(shape, config.attention), config.lora, copies=official_tokens)
         exchange_lora(self.vlm)
         exchange_norms(self.vlm)
+        exchange_vision(self.internvl.model.vision_tower)
+        exchange_language(self.internvl.model.language_model)
         hidden = shape.language.hidden
         lean = frozen and not official_tokens
         self.new_embedding = NewEmbedding(shape.tokens.new, hidden) if lean else None
@@ -81,7 +85,8 @@ class Sa2VAModule(nn.Module):
 
     @torch.no_grad()
     def features(self, batch: Batch) -> list[dict[str, Tensor]]:
-        """What these make of each image of a batch: ``tokens`` [T,tokens,4C] of its tiles, and ``map0`` to ``map2``."""
+        """What these make of each image of a batch: ``tokens`` [T,tokens,4C] of its tiles, and ``map0`` to ``map2``, as
+        `encode` gives them."""
         inputs = batch.inputs
         tokens = torch.split(self.see(normalise(inputs["tiles"])), inputs["tile_counts"].tolist())
         maps = encode(self.sam, normalise(inputs["images"]), self.frozen)
@@ -95,7 +100,7 @@ class Sa2VAModule(nn.Module):
         """Normalised tiles [T,3,t,t] to [T,tokens,4C]: vision tower, pixel shuffle."""
         model = self.internvl.model
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            states = model.vision_tower(pixel_values=tiles, return_dict=True).last_hidden_state[:, 1:]
+            states = model.vision_tower(pixel_values=tiles).last_hidden_state[:, 1:]
         side = self.shape.vision.tile // self.shape.vision.patch
         folded: Tensor = model.pixel_shuffle(states.reshape(states.shape[0], side, side, -1), scale_factor=0.5)
         return folded.flatten(1, 2)
@@ -149,7 +154,7 @@ class Sa2VAModule(nn.Module):
     def _draw(self, maps: list[Tensor], states: Tensor, seg: Tensor) -> tuple[Tensor, Tensor]:
         image, place, slot = seg.unbind(1)
         prompts, single = self.text_hidden_fcs(states[image, place]), self.settings.masks == "single"
-        maps, images, slots = refine(self.sam, maps), len(maps[0]), int(slot.max()) + 1
+        maps, images, slots = refine(self.sam, maps, self.frozen), len(maps[0]), int(slot.max()) + 1
         if slots == 1 and torch.equal(image, torch.arange(images, device=image.device)):  # nothing to sort
             logits, iou = decode_masks(self.sam, maps, prompts[:, None], single)
             return logits[:, 0], iou[:, 0]

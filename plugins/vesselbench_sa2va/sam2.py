@@ -74,24 +74,51 @@ def build_sam2(shape: SamShape) -> Any:
     return model
 
 
+FINE = 2
+"""Maps above the lowest one: each is read by one 1x1 convolution of the mask decoder only."""
+
+
+def merges(sam: Any, frozen: bool) -> bool:
+    """Whether the pyramid's 1x1 convolutions to the upper maps are multiplied with those that read them.
+
+    When they are frozen: 32 and 64 channels are computed from 144 and 288 then, without the 256 between. And when
+    nothing from below is added to them.
+    """
+    return frozen and not {*range(FINE)} & {*sam.vision_encoder.neck.fpn_top_down_levels}
+
+
 def encode(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
-    """What the encoder makes of images [B,3,S,S], high to low resolution: [B,width,S/4,S/4], S/8 and S/16."""
+    """What the encoder makes of images [B,3,S,S], high to low resolution: [B,width,S/4,S/4], S/8 and S/16.
+
+    When it `merges` the first two are the trunk's stages instead, [B,S/4,S/4,c] and [B,S/8,S/8,2c].
+    """
+    encoder = sam.vision_encoder
     with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-        maps: list[Tensor] = sam.vision_encoder.neck(sam.vision_encoder.backbone(pixels))
+        stages = encoder.backbone(pixels)
+        if merges(sam, frozen):
+            return [*stages[:FINE], *encoder.neck(stages, FINE)]
+        maps: list[Tensor] = encoder.neck(stages)
     return maps
 
 
-def refine(sam: Any, maps: list[Tensor]) -> list[Tensor]:
+def refine(sam: Any, maps: list[Tensor], frozen: bool) -> list[Tensor]:
     """Feature maps for the mask decoder: [B,c,S/4,S/4], [B,c,S/8,S/8], [B,width,S/16,S/16].
 
     The two 1x1 convolutions on the upper maps belong to the mask decoder and learn also when the encoder is frozen.
     """
-    return [sam.mask_decoder.conv_s0(maps[0]), sam.mask_decoder.conv_s1(maps[1]), *maps[2:]]
+    readers, laterals = [sam.mask_decoder.conv_s0, sam.mask_decoder.conv_s1], sam.vision_encoder.neck.convs
+    if not merges(sam, frozen):
+        return [reader(plane) for reader, plane in zip(readers, maps, strict=False)] + maps[FINE:]
+    with torch.no_grad():
+        stated = [laterals[len(laterals) - 1 - level](None) for level in range(FINE)]
+    return [reader(stage, *lateral) for reader, stage, lateral in zip(readers, maps, stated, strict=False)] + maps[
+        FINE:
+    ]
 
 
 def image_maps(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:
     """The feature maps of images [B,3,S,S]: see `refine`."""
-    return refine(sam, encode(sam, pixels, frozen))
+    return refine(sam, encode(sam, pixels, frozen), frozen)
 
 
 def decode_masks(sam: Any, maps: list[Tensor], prompts: Tensor, single: bool = False) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ from vesselbench.plugins import Catalogue
 from vesselbench.training.engine import Engine
 from vesselbench.types import Example, Sample
 
-VERSION = 1
+VERSION = 2
 """Raise it when what is stored, or how a key is made, changes."""
 FULL = 0.9
 """Share of the free disk that new features may take."""

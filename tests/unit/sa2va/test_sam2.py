@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import Sam2Model
 
-from vesselbench_sa2va.sam2 import build_sam2, decode_masks, image_maps, sam2_config
+from vesselbench_sa2va.sam2 import build_sam2, decode_masks, image_maps, merges, sam2_config
 from vesselbench_sa2va.sizes import TINY
 
 
@@ -64,3 +67,33 @@ def test_maps_and_scores_are_those_of_transformers_to_the_bit_and_masks_and_grad
             reached += 1
             torch.testing.assert_close(parameter.grad, other.grad, msg=lambda text, name=name: f"{name}: {text}")
     assert reached > 100
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_one_product_for_two_convolutions_gives_the_maps_and_gradients_of_both(pair, images):
+    own = deepcopy(pair[1])
+    own.requires_grad_(False)
+    readers = [own.mask_decoder.conv_s0, own.mask_decoder.conv_s1]
+    for part in readers:
+        part.requires_grad_(True)
+    pixels = torch.randn(images, 3, TINY.sam.image, TINY.sam.image)
+    assert merges(own, frozen=True)
+    assert not merges(own, frozen=False)
+    found = []
+    for frozen in (False, True):
+        own.zero_grad()
+        maps = image_maps(own, pixels, frozen)
+        sum((plane * torch.linspace(-1, 1, plane.numel()).view(plane.shape)).sum() for plane in maps).backward()
+        found.append([*(plane.detach() for plane in maps), *(p.grad for part in readers for p in part.parameters())])
+    for merged, apart in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(merged, apart, atol=1e-4, rtol=1e-4)
+
+
+def test_convolutions_are_not_merged_where_the_pyramid_adds_something_between():
+    shape = replace(TINY.sam, top_down=(1, 2, 3))
+    torch.manual_seed(0)
+    own = build_sam2(shape).eval()
+    assert not merges(own, frozen=True)
+    pixels = torch.randn(1, 3, shape.image, shape.image)
+    for merged, apart in zip(image_maps(own, pixels, True), image_maps(own, pixels, False), strict=True):
+        assert torch.equal(merged, apart)
