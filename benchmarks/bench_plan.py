@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from vesselbench.plugins import load_catalogue
@@ -55,10 +54,10 @@ STEPS = 15
 
 def measure(name: str, stage: int, changes: tuple[str, ...]) -> dict[str, Any]:
     """On this rank: bytes grown, seconds of each step by the clock and by the processor."""
-    import ctypes
     import gc
 
     from vesselbench import distributed
+    from vesselbench.benchmarking.memory import HighWater
     from vesselbench.data.dataset import load_dataset
     from vesselbench.training.engine import Engine, prepare_process
 
@@ -78,24 +77,17 @@ def measure(name: str, stage: int, changes: tuple[str, ...]) -> dict[str, Any]:
     warm.close()
     del warm, batches
     gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before, seconds, busy = _status("VmRSS"), [], []
+    memory, seconds, busy = HighWater(device), [], []
     engine = Engine.build(recipe, dataset.task, catalogue, device)
     for _, batches in engine.train_batches(dataset.of("train")):
         started, used = time.perf_counter(), time.process_time()
         engine.train_step(batches)
         seconds.append(time.perf_counter() - started)
         busy.append(time.process_time() - used)
-    grown = _status("VmHWM") - before
+    grown = memory.grown()
     engine.close()
     distributed.disconnect()
     return {"grown": grown, "seconds": seconds, "busy": busy}
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 def launch(module: str, world: int, words: Sequence[str]) -> list[dict[str, Any]]:
