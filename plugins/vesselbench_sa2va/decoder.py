@@ -11,10 +11,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.models.sam2.modeling_sam2 import Sam2Attention, Sam2MaskDecoder, Sam2TwoWayTransformer
-
-from vesselbench_sa2va.hiera import Continued
 
 
 def exchange_decoder(decoder: Any) -> None:
@@ -24,6 +22,19 @@ def exchange_decoder(decoder: Any) -> None:
     for module in decoder.modules():
         if isinstance(module, Sam2Attention):
             module.__class__ = Attention
+
+
+class Continued(nn.Conv2d):
+    """A 1x1 convolution that can take a linear layer before it into its own weights: one product for two."""
+
+    def forward(self, x: Tensor, before: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """[B,in,h,w] -> [B,out,h,w]; with weights [in,c] and biases [in] of a layer before it, of that layer's input
+        [B,h,w,c]."""
+        if before is None:
+            return super().forward(x)
+        assert self.bias is not None
+        (weight, bias), own = before, self.weight.flatten(1)
+        return F.linear(x, own @ weight, torch.addmv(self.bias, own, bias)).permute(0, 3, 1, 2).contiguous()
 
 
 class Attention(Sam2Attention):  # type: ignore[misc]

@@ -1,16 +1,15 @@
 """SAM 2's image encoder with forward passes of our own: equal to transformers' to the bit, and leaner.
 
-transformers 5.23 computes an attention matrix over the heads in every block that it throws away, and position codes
-that only SAM's memory reads, and asks its configuration in every layer. The modules stay those of transformers, and
-with them the names and initial values of all parameters; only their classes are exchanged. Architecture: Ryali et al.
-2023 (Hiera) and Ravi et al. 2024 (SAM 2).
+(But for the two upper maps of a frozen encoder: see `sam2.merges`.) transformers 5.23 computes an attention matrix over
+the heads in every block that it throws away, and position codes that only SAM's memory reads, and asks its
+configuration in every layer. The modules stay those of transformers, and with them the names and initial values of all
+parameters; only their classes are exchanged. Architecture: Ryali et al. 2023 (Hiera) and Ravi et al. 2024 (SAM 2).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.sam2.modeling_sam2 import (
@@ -105,28 +104,15 @@ class Hiera(Sam2HieraDetModel):  # type: ignore[misc]
 
 
 class Lateral(nn.Conv2d):
-    """A frozen 1x1 convolution on the way from a stage to the pyramid, for another linear layer that follows on it."""
-
-    def stated(self) -> tuple[Tensor, Tensor]:
-        """Weights [out,in] and biases [out], to be multiplied with those of the next layer."""
-        assert self.bias is not None
-        return self.weight.flatten(1).clone(), self.bias.clone()  # ZeRO-3 takes the weights back after the call
+    """A 1x1 convolution on the way from a stage to the pyramid, which can also say what it is."""
 
     def forward(self, x: Tensor | None) -> Any:
-        """[B,in,h,w] -> [B,out,h,w]; of None what `stated` gives, through the call that makes ZeRO-3 gather it."""
-        return self.stated() if x is None else super().forward(x)
-
-
-class Continued(nn.Conv2d):
-    """A 1x1 convolution that can take a `Lateral` before it into its own weights: one product for two."""
-
-    def forward(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """[B,in,h,w] -> [B,out,h,w]; with what a lateral states, of the stage before it, [B,h,w,c] -> [B,out,h,w]."""
-        if weight is None or bias is None:
+        """[B,in,h,w] -> [B,out,h,w]; of None its weights [out,in] and biases [out], to be multiplied with those of the
+        layer that follows. (Asked by a call, ZeRO-3 gathers them; copied, as it takes them back after the call.)"""
+        if x is not None:
             return super().forward(x)
-        own = self.weight.flatten(1)
         assert self.bias is not None
-        return F.linear(x, own @ weight, torch.addmv(self.bias, own, bias)).permute(0, 3, 1, 2).contiguous()
+        return self.weight.flatten(1).clone(), self.bias.clone()
 
 
 class Pyramid(Sam2VisionNeck):  # type: ignore[misc]

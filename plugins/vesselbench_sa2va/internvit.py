@@ -1,7 +1,7 @@
 """InternVL's vision tower with forward passes of our own: transformers' numbers but for rounding, in fewer calls.
 
-The modules stay those of transformers, only their classes are exchanged (see `hiera`). Architecture: Chen et al. 2023
-(InternVL).
+With eager attention the blocks are transformers' own, to the bit. The modules stay those of transformers, only their
+classes are exchanged (see `hiera`). Architecture: Chen et al. 2023 (InternVL).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.internvl.modeling_internvl import InternVLVisionLayer, InternVLVisionModel
 
@@ -18,14 +18,18 @@ from vesselbench_sa2va.direct import linear, normalised
 
 
 def exchange_vision(tower: Any) -> None:
-    """Give an InternVLVisionModel and its layers the forward passes below."""
+    """Give an InternVLVisionModel and its layers the forward passes below.
+
+    It must be one that `internvl_config` describes: LayerNorm, no norm of queries and keys, no dropout. What its layers
+    give can no longer be recorded by transformers, nor can the InternVL model around it be called as a whole.
+    """
     tower.__class__ = VisionTower
     for layer in tower.encoder.layer:
         layer.__class__ = VisionLayer
 
 
 class VisionTower(InternVLVisionModel):  # type: ignore[misc]
-    """The tower, without the recording of what its layers give."""
+    """The tower."""
 
     def forward(self, pixel_values: Tensor) -> Any:
         """Normalised tiles [T,3,t,t] to a BaseModelOutput of states [T,1+patches,C], the first that of the class."""
@@ -39,23 +43,18 @@ class VisionLayer(InternVLVisionLayer):  # type: ignore[misc]
     """Pre-norm block with a learned scale of each branch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """[T,N,C] -> [T,N,C]. What is not the plain case is left to transformers: eager attention, RMSNorm (6B)."""
+        """[T,N,C] -> [T,N,C]."""
         own, parts = self._parameters, self._modules
         attention: Any = parts["attention"]
-        before, after = parts["layernorm_before"], parts["layernorm_after"]
-        plain = attention.config._attn_implementation == "sdpa" and not attention.config.use_qk_norm
-        if not plain or type(before) is not nn.LayerNorm or type(after) is not nn.LayerNorm or _drops(self):
+        if attention.config._attn_implementation == "eager":
             whole: Tensor = super().forward(x)
             return whole
+        before: Any = parts["layernorm_before"]
+        after: Any = parts["layernorm_after"]
         x = torch.addcmul(x, own["lambda_1"], attend(attention, normalised(before, x)))
         inner = parts["mlp"]._modules
         outer = linear(inner["fc2"], inner["activation_fn"](linear(inner["fc1"], normalised(after, x))))
         return torch.addcmul(x, own["lambda_2"], outer)
-
-
-def _drops(layer: Any) -> bool:
-    config = layer.attention.config
-    return layer.training and bool(config.hidden_dropout_prob or config.attention_dropout or config.projection_dropout)
 
 
 def attend(attention: Any, x: Tensor) -> Tensor:

@@ -85,8 +85,8 @@ class Sa2VAModule(nn.Module):
 
     @torch.no_grad()
     def features(self, batch: Batch) -> list[dict[str, Tensor]]:
-        """What these make of each image of a batch: ``tokens`` [T,tokens,4C] of its tiles, and ``map0`` to ``map2``, as
-        `encode` gives them."""
+        """What these make of each image of a batch: ``tokens`` [T,tokens,4C] of its tiles, and ``map0`` to ``map2`` as
+        `encode` gives them. Other contents need another `VERSION` of vesselbench.training.features: they are kept."""
         inputs = batch.inputs
         tokens = torch.split(self.see(normalise(inputs["tiles"])), inputs["tile_counts"].tolist())
         maps = encode(self.sam, normalise(inputs["images"]), self.frozen)

@@ -1,8 +1,8 @@
 """Qwen2 with forward passes of our own for whole texts: transformers' numbers but for rounding, in fewer calls.
 
-What is not the plain case is left to transformers: eager attention, texts of different lengths in one batch, a cache of
-earlier tokens (an answer that is written word by word), anything that is to be recorded. The modules stay those of
-transformers, only their classes are exchanged (see `hiera`). Architecture: Yang et al. 2024 (Qwen2).
+Left to transformers are eager attention, texts that are padded on the left, and a cache of earlier tokens (an answer
+that is written word by word). The modules stay those of transformers, only their classes are exchanged (see `hiera`).
+Architecture: Yang et al. 2024 (Qwen2).
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Mod
 
 
 def exchange_language(model: Any) -> None:
-    """Give a Qwen2Model and its layers the forward passes below."""
+    """Give a Qwen2Model and its layers the forward passes below.
+
+    It must be one that `internvl_config` describes: no sliding window, no dropout. What its layers give can no longer
+    be recorded by transformers.
+    """
     model.__class__ = Language
     for layer in model.layers:
         layer.__class__ = LanguageLayer
@@ -26,10 +30,14 @@ def exchange_language(model: Any) -> None:
 class Language(Qwen2Model):  # type: ignore[misc]
     """The layers and the last norm."""
 
-    def forward(self, inputs_embeds: Tensor, attention_mask: Tensor, **options: Any) -> Any:
-        """States [B,L,C] before the first layer and the mask [B,L] of what is text to a BaseModelOutputWithPast."""
+    def forward(self, *, inputs_embeds: Tensor, attention_mask: Tensor, **options: Any) -> Any:
+        """Embeddings [B,L,C] and the mask [B,L] of what is text to a BaseModelOutputWithPast.
+
+        States of places that are not text are undefined.
+        """
         plain = options == {"use_cache": False} and self.config._attn_implementation == "sdpa"
-        if not plain or self.has_sliding_layers or not bool(attention_mask.all()):
+        # Padding on the right comes later than the text, which therefore does not see it in a causal model.
+        if not plain or bool((attention_mask[:, 1:] > attention_mask[:, :-1]).any()):
             return super().forward(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **options)
         places = torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device)[None]
         cosine, sine = self.rotary_emb(inputs_embeds, places)
@@ -63,12 +71,10 @@ def attend(attention: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     parts, shape = attention._modules, (*x.shape[:2], -1, attention.head_dim)
     query, key = (rotate(parts[name].forward(x).view(shape), cosine, sine) for name in ("q_proj", "k_proj"))
     value = parts["v_proj"].forward(x).view(shape)
-    dropout = attention.attention_dropout if attention.training else 0.0
     attended = F.scaled_dot_product_attention(
         query.transpose(1, 2),
         key.transpose(1, 2),
         value.transpose(1, 2),
-        dropout_p=dropout,
         is_causal=True,
         scale=attention.scaling,
         enable_gqa=attention.num_key_value_groups > 1,

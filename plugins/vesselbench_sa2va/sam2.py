@@ -81,8 +81,8 @@ FINE = 2
 def merges(sam: Any, frozen: bool) -> bool:
     """Whether the pyramid's 1x1 convolutions to the upper maps are multiplied with those that read them.
 
-    When they are frozen: 32 and 64 channels are computed from 144 and 288 then, without the 256 between. And when
-    nothing from below is added to them.
+    When they are frozen and nothing from below is added to them. In the large size 32 and 64 channels are computed from
+    144 and 288 then, without 256 between. The numbers are the same but for rounding.
     """
     return frozen and not {*range(FINE)} & {*sam.vision_encoder.neck.fpn_top_down_levels}
 
@@ -106,14 +106,12 @@ def refine(sam: Any, maps: list[Tensor], frozen: bool) -> list[Tensor]:
 
     The two 1x1 convolutions on the upper maps belong to the mask decoder and learn also when the encoder is frozen.
     """
-    readers, laterals = [sam.mask_decoder.conv_s0, sam.mask_decoder.conv_s1], sam.vision_encoder.neck.convs
+    readers, upper = [sam.mask_decoder.conv_s0, sam.mask_decoder.conv_s1], maps[:FINE]
     if not merges(sam, frozen):
-        return [reader(plane) for reader, plane in zip(readers, maps, strict=False)] + maps[FINE:]
+        return [reader(plane) for reader, plane in zip(readers, upper, strict=True)] + maps[FINE:]
     with torch.no_grad():
-        stated = [laterals[len(laterals) - 1 - level](None) for level in range(FINE)]
-    return [reader(stage, *lateral) for reader, stage, lateral in zip(readers, maps, stated, strict=False)] + maps[
-        FINE:
-    ]
+        stated = [lateral(None) for lateral in reversed(sam.vision_encoder.neck.convs[-FINE:])]
+    return [reader(*pair) for reader, *pair in zip(readers, upper, stated, strict=True)] + maps[FINE:]
 
 
 def image_maps(sam: Any, pixels: Tensor, frozen: bool) -> list[Tensor]:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.distributed.matrix_worker import launch, recipe, train
 from vesselbench.plugins import is_trained, load_catalogue
+from vesselbench.recipes import merge
 
 pytestmark = pytest.mark.timeout(560)
 CATALOGUE = load_catalogue()
@@ -24,11 +25,17 @@ CASES: dict[str, dict[str, Any]] = {
 }
 LOWER = {precision: {"zero_stage": 3, "precision": precision} for precision in ("bf16", "autocast")}
 AVERAGED = {f"averaged {stage}": {"zero_stage": stage, "ema": 0.5, "lr": 0.1} for stage in range(4)}
+FROZEN = {f"frozen {stage}": {"zero_stage": stage} for stage in (0, 3)}
 LOWER_MODELS = ("sa2va", "unet")  # on one process the contract tests train every model in bf16
 
 
 def job(model: str, **train: Any) -> dict[str, Any]:
     return {"recipe": recipe(model, CATALOGUE, **train)}
+
+
+def frozen(**train: Any) -> dict[str, Any]:
+    """Sa2VA with frozen towers, which compute otherwise than trained ones; texts differ in length."""
+    return {"recipe": merge(job("sa2va", **train)["recipe"], {"model": {"freeze": "official", "prompts": "official"}})}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +45,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, 
     jobs |= {f"{model} uneven": {**job(model, **CASES["uneven"]), "uneven": True} for model in MODELS}
     jobs |= {f"{model} {name}": job(model, **train) for model in LOWER_MODELS for name, train in LOWER.items()}
     jobs |= {f"unet {name}": job("unet", **train) for name, train in AVERAGED.items()}
+    jobs |= {name: frozen(**train) for name, train in FROZEN.items()}
     return launch(tmp_path_factory.mktemp("matrix"), jobs)
 
 
@@ -57,6 +65,14 @@ def test_two_ranks_learn_what_one_process_learns(model, case, ranks, alone):
     losses = totals(ranks[0][f"{model} {case}"])
     assert losses == pytest.approx(alone[model], rel=1e-5)
     assert losses[0] != losses[-1], "nothing moved"
+
+
+@pytest.mark.parametrize("case", FROZEN)
+def test_two_ranks_with_frozen_towers_learn_what_one_process_learns(case, ranks, dataset, device):
+    alone = totals(train(frozen(zero_stage=0), dataset, CATALOGUE))
+    assert alone[0] != alone[-1], "nothing moved"
+    assert totals(ranks[0][case]) == pytest.approx(alone, rel=1e-5)
+    assert ranks[0][case]["hash"] == ranks[1][case]["hash"]
 
 
 @pytest.mark.parametrize("case", CASES)

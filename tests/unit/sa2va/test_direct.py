@@ -11,6 +11,9 @@ from transformers.models.sam2.modeling_sam2 import Sam2FeedForward
 
 from vesselbench_sa2va.building import leaf_modules
 from vesselbench_sa2va.direct import FeedForward, exchange_perceptrons, linear, normalised
+from vesselbench_sa2va.hiera import HieraBlock
+from vesselbench_sa2va.internvit import VisionLayer
+from vesselbench_sa2va.qwen2 import LanguageLayer
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -35,6 +38,6 @@ def test_a_perceptron_gives_the_numbers_and_gradients_of_transformers(layers: in
         assert torch.equal(own.grad, other.grad)
 
 
-def test_stage_3_gathers_a_perceptron_as_a_whole() -> None:
-    """Else the weights of its layers would be missing: they are read without a call that gathers them."""
-    assert FeedForward in leaf_modules()
+def test_stage_3_gathers_as_a_whole_what_reads_the_weights_of_its_layers() -> None:
+    """Else they would be missing: no call gathers them."""
+    assert {FeedForward, HieraBlock, LanguageLayer, VisionLayer} == set(leaf_modules())

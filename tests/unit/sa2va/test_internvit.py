@@ -47,13 +47,6 @@ def test_states_and_gradients_are_those_of_transformers(biases: bool) -> None:
         torch.testing.assert_close(found.grad, wanted.grad, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"norm_type": "rms_norm"}, {"use_qk_norm": True}])
-def test_other_layers_are_computed_as_transformers_does(options: dict[str, Any]) -> None:
-    tower, own = build_pair(**options)
-    tiles = torch.randn(2, 3, 28, 28)
-    assert torch.equal(own(tiles).last_hidden_state, tower(tiles).last_hidden_state)
-
-
 def test_eager_attention_gives_the_numbers_of_transformers_to_the_bit() -> None:
     tower, own = build_pair()
     for model in (tower, own):
@@ -62,10 +55,9 @@ def test_eager_attention_gives_the_numbers_of_transformers_to_the_bit() -> None:
     assert torch.equal(own(tiles).last_hidden_state, tower(tiles).last_hidden_state)
 
 
-def test_dropout_in_training_is_left_to_transformers() -> None:
-    tower, own = (model.train() for model in build_pair(hidden_dropout_prob=0.5))
-    tiles, found = torch.randn(2, 3, 28, 28), []
-    for model in (tower, own):
-        torch.manual_seed(0)
-        found.append(model(tiles).last_hidden_state)
-    assert torch.equal(*found)
+def test_bfloat16_differs_by_rounding() -> None:
+    tower, own = (model.to(torch.bfloat16) for model in build_pair())
+    tiles = torch.randn(2, 3, 28, 28, dtype=torch.bfloat16)
+    theirs, ours = (model(pixel_values=tiles).last_hidden_state for model in (tower, own))
+    assert ours.dtype is torch.bfloat16
+    torch.testing.assert_close(ours, theirs, atol=0.2, rtol=0.05)

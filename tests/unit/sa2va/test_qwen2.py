@@ -67,12 +67,28 @@ def test_a_later_token_changes_no_earlier_state() -> None:
     assert not torch.isclose(after[:, 5:], before[:, 5:]).all(-1).any()
 
 
-def test_texts_of_different_lengths_are_computed_as_transformers_does() -> None:
+def test_texts_padded_on_the_right_have_the_states_and_gradients_of_transformers() -> None:
     pair = build_pair()
     embedded, attention = torch.randn(2, 6, 32), torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
     (theirs, slope), (ours, own_slope) = (results_of(model, embedded, attention) for model in pair)
+    text = attention.bool()
+    torch.testing.assert_close(ours[text], theirs[text], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(own_slope, slope, atol=1e-4, rtol=1e-4)
+
+
+def test_texts_padded_on_the_left_are_computed_as_transformers_does() -> None:
+    pair = build_pair()
+    embedded, attention = torch.randn(2, 6, 32), torch.tensor([[1] * 6, [0] * 2 + [1] * 4])
+    (theirs, slope), (ours, own_slope) = (results_of(model, embedded, attention) for model in pair)
     assert torch.equal(ours, theirs)
     assert torch.equal(own_slope, slope)
+
+
+def test_bfloat16_differs_by_rounding() -> None:
+    embedded, attention = torch.randn(1, 9, 32, dtype=torch.bfloat16), torch.ones(1, 9, dtype=torch.long)
+    found = [results_of(model.to(torch.bfloat16), embedded, attention)[0] for model in build_pair()]
+    assert found[1].dtype is torch.bfloat16
+    torch.testing.assert_close(found[1], found[0], atol=0.1, rtol=0.05)
 
 
 def test_eager_attention_gives_the_numbers_of_transformers_to_the_bit() -> None:
