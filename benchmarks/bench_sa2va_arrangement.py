@@ -20,7 +20,7 @@ CASES = {"tiny-a": (15, 10), "middle": (7, 1)}
 """Size -> (rounds, steps one after the other in each).
 
 A training makes steps of one model, one after the other. With single steps by turns each model finds the caches full of
-another one's numbers, which prolongs short steps: those of tiny-a's size by a third."""
+another one's numbers, which prolongs short steps: those of tiny-a's size by a fifth."""
 SMALLEST = "tiny-a"
 """What stands for every size where nothing is timed: building and one step of the middle one take half a minute."""
 
