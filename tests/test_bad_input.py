@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -89,6 +90,35 @@ def test_a_mask_of_another_size_names_both_sizes(run, pairs):
     assert "p2.png" in message
     assert "30" in message
     assert "32" in message
+
+
+@pytest.fixture
+def phrases(tmp_path) -> list[str]:
+    """Ten images with a phrase each, all of them "vessel" but the last, in the test set, of 300 characters."""
+    (tmp_path / "data/images").mkdir(parents=True)
+    records = []
+    for index, example in enumerate(tiny_examples(10, (32, 32))):
+        Image.fromarray(example.image).save(tmp_path / "data/images" / f"p{index}.png")
+        text = "vessel" if index < 9 else "a whole report " * 20
+        records.append({"image": f"p{index}.png", "mask": [[[4, 4, 28, 4, 28, 12, 4, 12]]], "text": [text]})
+    (tmp_path / "data/annotations.json").write_text(json.dumps(records))
+    return ["sa2va", "data.format=sa2va", f"data.root={tmp_path / 'data'}", "data.split.test=[images/p9]"]
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["training", "dry run"])
+def test_a_phrase_too_long_in_the_test_set_alone_ends_a_training_before_it_begins(run, phrases, tmp_path, more):
+    message = the_error(run("train", *phrases, "train.steps=1", "train.batch_size=1", "train.device=cpu", *more))
+    assert "the phrase of sample 'p9:a whole report" in message
+    assert "annotations.json" in message
+    assert "has 299 characters, at most 200 are allowed" in message
+    assert len(message.splitlines()[0]) < 200 + len(str(tmp_path)), "the phrase itself is cut"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_that_reads_no_phrase_trains_with_a_long_one(run, phrases, tmp_path):
+    code, _, err = run("train", "unet", *phrases[1:], *TINY)
+    assert code == 0, err
+    assert len(list(tmp_path.glob("runs/unet/*/split.json"))) == 1
 
 
 def test_a_run_directory_without_weights_says_so(run, pairs, tmp_path):

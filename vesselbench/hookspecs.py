@@ -30,6 +30,7 @@ class ModelPlugin(Protocol):
     Optional methods, used when present: ``footprint(config, task) -> Footprint``,
     ``training_collator(config, task)`` (the collator of training batches, when it is another one),
     ``by_image(config) -> bool`` (draw all samples of an image at once),
+    ``check_samples(config, sets) -> None`` (UserError for samples that cannot be learned or predicted; before the run),
     ``reads_prompt(config) -> bool`` (the phrase of a sample changes what is drawn),
     ``part_of(name) -> str`` (the part of the model to which a parameter is counted),
     ``alternatives(config) -> list[list[str]]`` (parts of which the loss may choose one and leave the others idle),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vesselbench import Example, Task, hookimpl
+from vesselbench import Example, Sample, Task, hookimpl
 from vesselbench_sa2va.config import Sa2VAConfig
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ class Sa2VA:
         from vesselbench_sa2va.collate import Collator
 
         return Collator(config, shape_of(config), tokenizer_for(config), training=True)
+
+    def check_samples(self, config: Sa2VAConfig, sets: Mapping[str, Sequence[Sample]]) -> None:
+        """See `collate.Collator.check_texts`; phrases are turns of one conversation in the set "train" alone."""
+        from vesselbench_sa2va.building import shape_of, tokenizer_for
+        from vesselbench_sa2va.collate import Collator
+
+        shape, tokenizer = shape_of(config), tokenizer_for(config)
+        for name, samples in sets.items():
+            Collator(config, shape, tokenizer, training=name == "train").check_texts(samples)
 
     def feature_content(self, inputs: dict[str, Any]) -> list[list[Any]]:
         """For each image of a batch the tensors that decide what the frozen networks make of it: tiles and square."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,16 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from vesselbench import Example, UserError
+from vesselbench import Example, Sample, UserError
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.prompts import ANSWER, ANSWERS, QUESTION, QUESTIONS, clean_phrase, conversation
 from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tiling import cut_tiles, fill_square, place
 from vesselbench_sa2va.tokens import IGNORED, PAD, Encoded, encode
 from vesselbench_sa2va.windows import cut_windows
+
+LONGEST_NAME = 60
+"""Characters of a sample's id in a message."""
 
 
 class Collator:
@@ -48,6 +52,22 @@ class Collator:
         sizes = torch.tensor([piece.size for piece in pieces])
         return {**inputs, "windows": places, "window_sizes": sizes}
 
+    def check_texts(self, samples: Sequence[Sample]) -> None:
+        """Refuse at once, by their texts alone, samples that a batch would refuse when they are drawn.
+
+        Counted are a single tile and the longest question and answer that may be drawn: what more tiles add is known
+        when the image is read. Raises UserError for a phrase that is empty or too long, and for too many tokens.
+        """
+        talks: dict[str, list[Sample]] = {}
+        for sample in samples:
+            talks.setdefault(str(sample.image) if self.turns else sample.id, []).append(sample)
+        question, answer = (max(QUESTIONS, key=len), max(ANSWERS, key=len)) if self.drawn else (QUESTION, ANSWER)
+        tile = self.shape.vision.tokens_per_tile
+        for talk in talks.values():
+            turns = [(_asked(question, sample), answer) for sample in talk]
+            text = encode(self.tokenizer, conversation(turns, 0, self.shape.template))
+            self._check_length(talk, len(text.ids) + tile, tile)
+
     def _inputs(self, examples: list[Example]) -> dict[str, Any]:
         talks = _by_image(examples) if self.turns else [[example] for example in examples]
         firsts = [talk[0] for talk in talks]
@@ -71,7 +91,7 @@ class Collator:
         for talk, count in zip(talks, counts, strict=True):
             turns = [self._turn(example) for example in talk]
             encoded.append(encode(self.tokenizer, conversation(turns, count, self.shape.template)))
-        self._check_length(talks, encoded, counts)
+            self._check_length([example.sample for example in talk], len(encoded[-1].ids), count)
         return pad_text(encoded, self.shape.tokens.seg)
 
     def _turn(self, example: Example) -> tuple[str, str]:
@@ -79,21 +99,21 @@ class Collator:
         if self.drawn:
             draw = np.random.default_rng(example.seed)
             question, answer = QUESTIONS[draw.integers(len(QUESTIONS))], ANSWERS[draw.integers(len(ANSWERS))]
-        return question.format(phrase=clean_phrase(example.sample.prompt, _named(example))), answer
+        return _asked(question, example.sample), answer
 
-    def _check_length(self, talks: list[list[Example]], encoded: list[Encoded], counts: list[int]) -> None:
+    def _check_length(self, talk: list[Sample], tokens: int, image: int) -> None:
+        """`tokens` in all of one conversation, `image` of them for its tiles."""
         most = self.shape.language.positions
-        for talk, one, image in zip(talks, encoded, counts, strict=True):
-            if len(one.ids) <= most:
-                continue
-            tiles = image // self.shape.vision.tokens_per_tile
-            cures = [f"lower model.max_tiles (now {self.max_tiles})"] if tiles > 1 else []
-            cures += ["set model.phrases=separate"] if len(talk) > 1 else []
-            raise UserError(
-                f"{_named(talk[0])} makes {len(one.ids)} tokens, {image} of them for {tiles} tiles; the language model "
-                f"takes {most}",
-                " or ".join(cures) or "shorten the phrase",
-            )
+        if tokens <= most:
+            return
+        tiles = image // self.shape.vision.tokens_per_tile
+        cures = [f"lower model.max_tiles (now {self.max_tiles})"] if tiles > 1 else []
+        cures += ["set model.phrases=separate"] if len(talk) > 1 else []
+        raise UserError(
+            f"{_named(talk[0])} makes {tokens} tokens, {image} of them for {tiles} tiles; the language model "
+            f"takes {most}",
+            " or ".join(cures) or "shorten the phrase",
+        )
 
 
 def pad_text(encoded: list[Encoded], seg: int) -> dict[str, Tensor]:
@@ -128,9 +148,14 @@ def _by_image(examples: list[Example]) -> list[list[Example]]:
     return talks
 
 
-def _named(example: Example) -> str:
-    sample = example.sample
-    return f"sample {sample.id!r} ({sample.origin or sample.image})"
+def _asked(question: str, sample: Sample) -> str:
+    return question.format(phrase=clean_phrase(sample.prompt, _named(sample)))
+
+
+def _named(sample: Sample) -> str:
+    """A sample's id holds its phrase where an image has several: one that is too long is cut."""
+    name = sample.id if len(sample.id) <= LONGEST_NAME else f"{sample.id[: LONGEST_NAME - 3]}..."
+    return f"sample {name!r} ({sample.origin or sample.image})"
 
 
 def _mask(example: Example) -> np.ndarray[Any, np.dtype[np.uint8]]:

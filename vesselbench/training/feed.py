@@ -1,4 +1,4 @@
-"""How a model wants its training samples: by which collator, and whether those of one image stay together."""
+"""How a model wants its samples: which it refuses, by which collator, whether those of one image stay together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,24 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vesselbench.config import TrainConfig
+from vesselbench.config import Recipe, TrainConfig
 from vesselbench.data.cache import MaskCache
+from vesselbench.data.dataset import Dataset
 from vesselbench.data.loader import Collate, train_batches
 from vesselbench.hookspecs import ModelPlugin
+from vesselbench.plugins import Catalogue
+from vesselbench.recipes import model_settings
 from vesselbench.types import Batch, Sample, Task
+
+
+def check_samples(recipe: Recipe, dataset: Dataset, catalogue: Catalogue) -> None:
+    """Ask the model, before anything is made for a run, whether it can take every sample of every set.
+
+    One of the test set would otherwise show when it is scored, after the whole training. Raises the plugin's UserError.
+    """
+    plugin, config = model_settings(recipe, catalogue)
+    if hasattr(plugin, "check_samples"):
+        plugin.check_samples(config, {name: dataset.of(name) for name in dataset.split.sets})
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from vesselbench.training.checkpoints import Checkpoints
 from vesselbench.training.choosing import choose
 from vesselbench.training.engine import Engine, prepare_process
 from vesselbench.training.features import prepare_features
+from vesselbench.training.feed import check_samples
 from vesselbench.training.gauges import Gauges
 from vesselbench.training.integrity import Integrity, child_of
 from vesselbench.training.progress import Progress
@@ -77,6 +78,7 @@ def _train(
     watch = watch if first else Silent()
     dataset = distributed.on_first(partial(dataset_of, recipe, catalogue, resumed))
     recipe, plan = distributed.on_first(partial(recipe_for, recipe, dataset, catalogue, device, resumed))
+    distributed.on_first(partial(check_samples, recipe, dataset, catalogue))
     budget = Budget.of(recipe, catalogue, dataset.of("train"))
     run = open_run(recipe, budget, dataset, catalogue, runs, plan) if resumed is None else reopen_run(resumed)
     for text in (plan or "").splitlines():

@@ -18,6 +18,7 @@ from vesselbench.plugins import Catalogue
 from vesselbench.rundir import RunDir, read_jsonl
 from vesselbench.training.budget import Budget
 from vesselbench.training.engine import prepare_process
+from vesselbench.training.feed import check_samples
 from vesselbench.training.loop import finish, train_steps
 from vesselbench.training.record import failures_recorded, open_run
 from vesselbench.training.stop import Stop
@@ -46,6 +47,7 @@ def _rehearse(recipe: Recipe, catalogue: Catalogue, runs: Path, watch: Watch, ke
     watch = watch if first else Silent()
     dataset = distributed.on_first(partial(load_dataset, recipe.data, catalogue))
     recipe, plan = distributed.on_first(partial(configured, recipe, dataset, catalogue, device))
+    distributed.on_first(partial(check_samples, recipe, dataset, catalogue))
     for text in (plan or "").splitlines():
         watch.line(text)
     budget = Budget.of(recipe, catalogue, dataset.of("train"))

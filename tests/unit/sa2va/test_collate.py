@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 
 from vesselbench import Batch, Example, Task, UserError
 from vesselbench_sa2va import Sa2VA
+from vesselbench_sa2va.collate import Collator
 from vesselbench_sa2va.config import Sa2VAConfig
-from vesselbench_sa2va.sizes import TINY
+from vesselbench_sa2va.sizes import TINY, Shape
+from vesselbench_sa2va.tokens import tiny_tokenizer
 
 Make = Callable[..., Example]
 MakeBatch = Callable[..., Batch]
@@ -77,3 +80,40 @@ def test_a_text_longer_than_the_model_takes_is_an_error_that_names_the_sample(
 ) -> None:
     with pytest.raises(UserError, match=r"'sample3' \(unread3.png\) has 300 characters"):
         make_batch([make_example(3, prompt="x" * 300)])
+
+
+@pytest.mark.parametrize("prompts", ["fixed", "official"])
+@pytest.mark.parametrize("phrases", ["separate", "turns"])
+def test_the_check_of_texts_takes_what_a_batch_takes(
+    make_batch: MakeBatch, make_example: Make, make_config: MakeConfig, shape: Shape, phrases: str, prompts: str
+) -> None:
+    """On both sides of the limit: as many tokens as the longest text of these examples has, and one fewer."""
+    examples = [make_example(0, prompt=f"vessel {part}", name=f":{part}") for part in ("one", "two", "twenty")]
+    settings = make_config(phrases=phrases, prompts=prompts)
+    seeded = [replace(one, seed=seed) for seed in range(40) for one in examples]
+    longest = 0
+    for talk in zip(seeded[::3], seeded[1::3], seeded[2::3], strict=True):
+        ids = make_batch(list(talk), settings, training=True).inputs["text"]["attention"]
+        longest = max(longest, int(ids.sum(1).max()))
+    samples = [one.sample for one in examples]
+    for positions in (longest, longest - 1):
+        language = replace(shape.language, positions=positions)
+        collate = Collator(settings, replace(shape, language=language), tiny_tokenizer(), training=True)
+        with nullcontext() if positions == longest else pytest.raises(UserError, match="sample0:"):
+            collate.check_texts(samples)
+
+
+def test_the_check_of_texts_cuts_the_name_of_a_long_phrase(make_example: Make) -> None:
+    phrase = "a whole report " * 20
+    sample = make_example(3, prompt=phrase, name=f":{phrase}").sample
+    with pytest.raises(UserError, match=r"'sample3:a whole report.{35}\.\.\.' \(unread3.png\) has 299 characters"):
+        Sa2VA().check_samples(Sa2VAConfig(), {"train": [], "val": [], "test": [sample]})
+
+
+def test_phrases_are_counted_as_one_conversation_in_the_training_set_alone(make_example: Make) -> None:
+    samples = [make_example(0, prompt=f"vessel {part} " * 12, name=f":{part}").sample for part in range(20)]
+    config = Sa2VAConfig(phrases="turns")
+    Sa2VA().check_samples(config, {"train": samples[:2], "val": samples[2:10], "test": samples[10:]})
+    with pytest.raises(UserError, match="the language model takes 2048") as caught:
+        Sa2VA().check_samples(config, {"train": samples, "val": [], "test": []})
+    assert caught.value.hint == "set model.phrases=separate"
