@@ -1,14 +1,15 @@
-"""`vesselbench predict`: everything that can be refused is refused before the model is read."""
+"""`vesselbench predict`: what can be refused is refused before the model is read, the rest before a folder is made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from vesselbench.errors import UserError
 from vesselbench.export import find_free
 from vesselbench.plugins import Catalogue
 from vesselbench.predicting.inputs import Inputs, find_images
-from vesselbench.predicting.predict import Outcome, predict_images, questions_of, write_record
+from vesselbench.predicting.predict import Outcome, predict_images, questions_of, refuse_hopeless, write_record
 from vesselbench.predicting.sources import open_source
 from vesselbench.rundir import fresh_path
 from vesselbench.watch import Watch
@@ -28,7 +29,8 @@ def predict_command(
 ) -> Outcome:
     """Predict `images` by the run or export in `path` into the new or empty folder `to`.
 
-    Raises UserError as `find_images`, `open_source`, `questions_of` and `predict_images` do, and when `to` is not free.
+    Raises UserError as `find_images`, `open_source`, `questions_of`, `refuse_hopeless` and `predict_images` do, and
+    when `to` is not free or cannot be made.
     """
     folder = None if to is None else find_free(to)
     inputs = find_images(images)
@@ -37,8 +39,12 @@ def predict_command(
     questions = questions_of(source, prompt)
     chosen = source.threshold if threshold is None else threshold
     predictor = source.load(device)
+    refuse_hopeless(predictor, questions)
     folder = folder or fresh_path(Path("predictions"), source.recipe.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}", "name another with --to") from error
     watch.line(f"{source.recipe.model['name']} of {path}, on {predictor.device}, at threshold {chosen:g}")
     if source.reads_prompt:
         watch.line(f"prompt: {', '.join(repr(question.prompt) for question in questions)}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vesselbench.data.images import read_image
@@ -25,6 +26,8 @@ from vesselbench.watch import Watch
 
 FAILED = "failed"
 ALL_MEMORY = "there is not enough memory for an image of this size"
+BLANK = 64
+"""Side in pixels of the image with which questions are tried: one tile, and no image makes a shorter text."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,20 @@ def questions_of(source: Source, prompt: str | None) -> list[Question]:
     return [Question(target, source.prompts[target][0], _place(target, targets)) for target in targets]
 
 
+def refuse_hopeless(predictor: Predictor, questions: Sequence[Question]) -> None:
+    """UserError for a question that the model can be asked about no image: a phrase that is too long for it, say.
+
+    The collator is given a small black image; nothing is predicted.
+    """
+    size = f"{BLANK} x {BLANK} pixels"
+    for question in questions:
+        sample = Sample("blank", Path(), None, target=question.target, prompt=question.prompt, origin=size)
+        try:
+            predictor.collate([Example(sample, np.zeros((BLANK, BLANK, 3), np.uint8), None)])
+        except UserError as error:
+            raise UserError(f"this cannot be asked about any image: {error.message}", error.hint) from error
+
+
 def _place(target: str, targets: Sequence[str]) -> str:
     return file_name(target) if len(targets) > 1 else ""
 
@@ -89,8 +106,9 @@ def predict_images(
 ) -> Outcome:
     """Predict every image and write it below the new `folder`; what was written stays when the work is interrupted.
 
-    An image that cannot be read or predicted is a row of status `failed` with the reason, is named on the watch, and
-    the work goes on. A line of predictions.csv follows each. Raises UserError when the folder cannot be written.
+    An image that cannot be read or predicted, or that the model refuses, is a row of status `failed` with the reason,
+    is named on the watch, and the work goes on. A line of predictions.csv follows each. Raises UserError when the
+    folder cannot be written.
     """
     rows: list[dict[str, Any]] = []
     for done, picture in enumerate(inputs.pictures, 1):
@@ -127,12 +145,12 @@ def _rows_of(
 
 def _predict_one(predictor: Predictor, example: Example, threshold: float, folder: Path, stem: str) -> dict[str, Any]:
     started = time.perf_counter()
-    (prediction,) = predictor([example])
-    seconds = time.perf_counter() - started
     try:
+        (prediction,) = predictor([example])
+        seconds = time.perf_counter() - started
         check_prediction(prediction, example)
     except UserError as error:
-        return {"status": FAILED, "reason": error.message, "seconds": seconds}
+        return {"status": FAILED, "reason": error.message, "seconds": time.perf_counter() - started}
     mask = prediction.mask(threshold)
     written = write_pictures(folder, stem, example.image, mask, prediction.probability)
     said = {"reason": prediction.text} if prediction.status != "ok" else {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,11 @@ from vesselbench.data.read import load_example
 from vesselbench.evaluation.predict import load_predictor
 from vesselbench.predicting.command import predict_command
 from vesselbench.predicting.inputs import find_images
-from vesselbench.predicting.predict import Question, predict_images, questions_of
+from vesselbench.predicting.predict import FAILED, Question, predict_images, questions_of, refuse_hopeless
 from vesselbench.predicting.sources import open_source
 from vesselbench.types import Sample
 from vesselbench.watch import Silent
+from vesselbench_sa2va.collate import Collator
 
 
 class Lines(Silent):
@@ -122,6 +125,56 @@ def test_a_model_that_reads_phrases_is_asked_what_it_was_trained_with_or_what_is
     for prompts, message in ((None, "does not say"), ({"vessel": ["a", "b"]}, "2 phrases: 'a', 'b'")):
         with pytest.raises(UserError, match=message):
             questions_of(open_source(make_run(model, prompts=prompts).path, catalogue), None)
+
+
+def short_of_text(predictor, positions):
+    """The predictor with a language model that takes fewer tokens, and images of up to 13 tiles."""
+    collate = predictor.collate
+    language = replace(collate.shape.language, positions=positions)
+    config = collate.config.model_copy(update={"max_tiles": 12})
+    return replace(predictor, collate=Collator(config, replace(collate.shape, language=language), collate.tokenizer))
+
+
+def test_an_image_that_the_model_refuses_is_a_failed_row_and_the_rest_is_done(make_run, write, catalogue, tmp_path):
+    write("in/a.png", (40, 40)), write("in/b.png", (20, 240)), write("in/c.png", (40, 40))
+    predictor = short_of_text(load_predictor(make_run({"name": "sa2va"}), catalogue, "cpu"), 100)
+    inputs, watch, questions = find_images([tmp_path / "in"]), Lines(), [Question("vessel", "a vessel")]
+    refuse_hopeless(predictor, questions)
+    outcome = predict_images(predictor, inputs, questions, 0.5, tmp_path, watch)
+    assert [row["status"] == FAILED for row in outcome.rows] == [False, True, False]
+    assert outcome.failed == 1
+    assert re.search(
+        r"sample 'b.png' .* 52 of them for 13 tiles; the language model takes 100", outcome.rows[1]["reason"]
+    )
+    assert watch.lines == [f"failed: {outcome.rows[1]['reason']}"]
+
+
+def test_a_phrase_too_long_for_the_model_whatever_the_image_is_refused(make_run, catalogue):
+    predictor = short_of_text(load_predictor(make_run({"name": "sa2va"}), catalogue, "cpu"), 50)
+    with pytest.raises(UserError, match="the language model takes 50") as caught:
+        refuse_hopeless(predictor, [Question("vessel", "a vessel")])
+    assert caught.value.hint == "shorten the phrase"
+
+
+def test_a_phrase_that_fits_no_image_ends_the_command_without_a_folder(
+    make_run, write, tmp_path, monkeypatch, catalogue
+):
+    run, path = make_run({"name": "sa2va"}), write("in/a.png")
+    monkeypatch.chdir(tmp_path)
+    for to in (tmp_path / "out", None):
+        with pytest.raises(UserError, match=r"asked about any image: .* has 201 characters, at most 200") as caught:
+            command(run, [path], to, catalogue, prompt="v" * 201)
+        assert caught.value.hint == "give the name of the structure only"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_a_folder_that_cannot_be_made_is_a_user_error(unet, write, tmp_path, monkeypatch, catalogue):
+    path = write("in/a.png")
+    (tmp_path / "predictions").write_text("in the way")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="cannot make the folder predictions/net") as caught:
+        command(unet, [path], None, catalogue)
+    assert caught.value.hint == "name another with --to"
 
 
 def test_a_phrase_changes_what_a_model_that_reads_it_draws(make_run, write, catalogue, tmp_path):
