@@ -16,7 +16,10 @@ LEARNED = 16
 
 def costs_of(config: Sa2VAConfig, shape: Shape, parts: Mapping[str, tuple[int, int]]) -> Costs:
     """FLOPs: 2 per parameter and token, and 4 L^2 C per attention layer (Kaplan et al. 2020, table 1). A frozen matrix
-    has in its backward pass the gradient of its input alone, as many FLOPs as forward; a trained one twice as many.
+    has in its backward pass the gradient of its input alone, as many FLOPs as forward; a trained one twice as many, but
+    for those that read what a frozen network made: the gradient of their weights alone.
+
+    At small sizes tests/unit/sa2va/test_costs.py holds both passes to the count of what torch computes.
     """
     tiles = config.max_tiles or shape.max_tiles
     tiles += tiles > 1
@@ -24,11 +27,16 @@ def costs_of(config: Sa2VAConfig, shape: Shape, parts: Mapping[str, tuple[int, i
     language, head = parts["language model"][0], shape.language.vocabulary * shape.language.hidden
     attention = 4 * tokens**2 * shape.language.hidden * shape.language.layers
     blocks, adapters = 2.0 * language * tokens + attention, 2.0 * parts["lora"][0] * tokens
-    small = 2.0 * (parts["projector"][0] * tiles * shape.vision.tokens_per_tile + head * LEARNED)
-    small += 2.0 * parts["sam mask decoder"][0] * (shape.sam.image // 16) ** 2
+    seen, logits = 2.0 * tiles * shape.vision.tokens_per_tile, 2.0 * head * LEARNED
+    projector = parts["projector"][0] * seen
+    decoder, unasked = _decoder(config, shape)
     encoders = _vision(shape) * tiles + _trunk(shape)
+    forward = blocks + adapters + projector + logits + decoder + encoders
     frozen = config.frozen
-    backward = blocks + attention + 2 * (adapters + small) if frozen else 2 * (blocks + adapters + small + encoders)
+    unasked += 4 * shape.vision.hidden * shape.language.hidden * seen  # the projector's first matrix
+    unasked += 0 if config.lora.tokens == "official" else logits  # the head learns only as a copy
+    learned = attention + 2 * (adapters + projector + logits + decoder) - unasked
+    backward = blocks + learned if frozen else 2 * forward
     total = sum(count for count, _ in parts.values())
     copied = parts["embedding and head"][0] if frozen and config.lora.tokens == "official" else 0
     gathered = total - copied  # the originals of trained copies are never called
@@ -36,7 +44,7 @@ def costs_of(config: Sa2VAConfig, shape: Shape, parts: Mapping[str, tuple[int, i
     kept, in_checkpoints = _kept(config, shape, tokens)
     many = "tile" if tiles == 1 else "tiles"
     return Costs(
-        flops_forward=blocks + adapters + small + encoders,
+        flops_forward=forward,
         flops_backward=backward,
         flops_again=blocks + adapters,
         activation_bytes=kept,
@@ -83,6 +91,27 @@ def _vision(shape: Shape) -> float:
     return vision.layers * (2.0 * matrices * patches + 4 * patches**2 * vision.hidden)
 
 
+def _decoder(config: Sa2VAConfig, shape: Shape) -> tuple[float, float]:
+    """Forward FLOPs of the mask decoder for one object, and what its backward pass leaves out of twice as many when the
+    encoder is frozen: gradients of the maps that it reads. The heads of single tokens are left out: they are nothing.
+
+    Of its two blocks and the attention at the end, keys and values (or queries and results) stand at every place of the
+    image, the rest at the few tokens. `places` are those of the lowest map; the upper maps have 4 and 16 times as many.
+    """
+    sam, blocks, tokens = shape.sam, 2, 9  # object, IoU, 4 masks, two of no point, the prompt
+    places, width = (sam.image // 16) ** 2, sam.width
+    attention = width * (width // sam.decoder_downsample)  # one of the four matrices of a cross-attention
+    upper = sam.dims[:2] if config.frozen else (width, width)  # frozen, the pyramid is multiplied into its readers
+    readers = 16 * upper[0] * width // 8 + 4 * upper[1] * width // 4
+    upscaling = width**2 + width**2 // 2
+    masks = 16 * (1 if config.masks == "single" else 3) * width // 8
+    matrices = attention * (4 * blocks + 2)
+    products = 2 * tokens * (width // sam.decoder_downsample) * (2 * blocks + 1)
+    each = blocks * (4 * width**2 + 4 * attention + 2 * width * sam.decoder_mlp) + 2 * attention
+    total = 2.0 * places * (readers + upscaling + masks + matrices + products) + 2.0 * tokens * each
+    return total, 2.0 * places * (readers + 3 * attention)
+
+
 def _trunk(shape: Shape) -> float:
     """SAM's encoder: 12 C^2 parameters per block, and attention inside windows or, in the global blocks, everywhere."""
     total, number = 0.0, 0
@@ -90,6 +119,14 @@ def _trunk(shape: Shape) -> float:
         places = (shape.sam.grid // 2**stage) ** 2
         for _ in range(blocks):
             seen = places if number in shape.sam.global_blocks else shape.sam.windows[stage] ** 2
-            total += 24.0 * places * width**2 + 4.0 * places * seen * width
+            attending = places if number in shape.sam.global_blocks else _whole_windows(shape, stage)
+            total += (8.0 * attending + 16.0 * places) * width**2 + 4.0 * attending * seen * width
             number += 1
     return total
+
+
+def _whole_windows(shape: Shape, stage: int) -> int:
+    """Places of a stage, padded to whole windows."""
+    side, window = shape.sam.grid // 2**stage, shape.sam.windows[stage]
+    whole: int = -(-side // window) * window
+    return whole * whole
