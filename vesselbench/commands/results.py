@@ -59,7 +59,7 @@ def bundle(runs: Scored, to: Zip, with_images: WithImages = False, pseudonymise:
 
 @results_app.command()
 def verify(bundle: Bundle, as_json: AsJson = False) -> None:
-    """Compute every number of a bundle again from its masks; exit 1 when anything differs, with its name."""
+    """Compute a bundle's numbers again from its masks, say what is taken as stated; exit 1 when anything differs."""
     from vesselbench.evidence.verify import verify as verify_bundle
 
     with session() as (catalogue, watch):

@@ -96,6 +96,14 @@ def choose_frangi(examples: Sequence[Example]) -> Frangi:
     return max([*sides, *scales], key=lambda one: one[0])[1]
 
 
+def find_setting(definition: str) -> Segmenter | None:
+    """The filter, among all that can be chosen, whose words `definition` begins with; None without one."""
+    sides = (True, False)
+    frangis = [Frangi(dark, sigmas, cut) for dark in sides for sigmas in SIGMAS for cut in THRESHOLDS]
+    settings: list[Segmenter] = [*map(Otsu, sides), *frangis]
+    return next((one for one in settings if definition.startswith(one.words)), None)
+
+
 def _with_threshold(candidate: Frangi, examples: Sequence[Example]) -> tuple[float, Frangi]:
     """Mean Dice at the best threshold, and the filter with that threshold."""
     values = list(map_in_order(lambda e: _at_thresholds(candidate, e), examples))

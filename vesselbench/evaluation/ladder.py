@@ -32,6 +32,8 @@ GAP_EVERY, GAP_BEYOND = 100, 2.0
 """Pixels of centre line per gap; what a gap's radius exceeds half the vessel's width by, in pixels."""
 NAMED = (SHIFTED, "broken")
 """Rungs that a hash of the image's id draws: under another id they are others."""
+FILTERS = ("otsu", "frangi")
+"""Rungs that look at the image."""
 Progress = Callable[[int, int], None]
 
 
@@ -172,8 +174,13 @@ def _erase(mask: BoolMask, centre: Sequence[int], radius: float) -> None:
 def _filters(examples: Sequence[Example]) -> list[Drawn]:
     """Otsu and Frangi, set on the examples."""
     where = f" Set on {len(examples)} images of the validation set by mean Dice."
-    named: list[tuple[str, Segmenter]] = [("otsu", choose_otsu(examples)), ("frangi", choose_frangi(examples))]
-    return [Drawn(name, one.words + where, lambda e, _, one=one: one.mask(e)) for name, one in named]  # type: ignore[misc]
+    chosen: list[Segmenter] = [choose_otsu(examples), choose_frangi(examples)]
+    return [filter_rung(name, one.words + where, one) for name, one in zip(FILTERS, chosen, strict=True)]
+
+
+def filter_rung(name: str, definition: str, one: Segmenter) -> Drawn:
+    """The rung of a filter, which looks at the image alone."""
+    return Drawn(name, definition, lambda example, _: one.mask(example))
 
 
 def as_prediction(name: str, mask: BoolMask) -> Prediction:

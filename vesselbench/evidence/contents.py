@@ -25,7 +25,7 @@ from vesselbench.rundir import RunDir, file_name, write_bytes, write_json, write
 from vesselbench.types import Example, SetName
 from vesselbench.watch import Watch
 
-SAMPLES, REFERENCE, RUNS = "samples.jsonl", "reference", "runs"
+SAMPLES, REFERENCE, RUNS, IMAGES = "samples.jsonl", "reference", "runs", "images"
 MADE_ELSEWHERE = ("command", "reason")
 """Keys of run.json that can name people and folders and that no number depends on."""
 
@@ -92,7 +92,7 @@ def _write_reference(name: str, group: str, example: Example, folder: Path, imag
         if mask is not None:
             write_bytes(folder / REFERENCE / place / f"{file_name(name)}.png", png(mask))
     if images:
-        write_bytes(folder / REFERENCE / "images" / f"{file_name(name)}.png", png(example.image))
+        write_bytes(folder / REFERENCE / IMAGES / f"{file_name(name)}.png", png(example.image))
     return {
         "id": name,
         "group": group,

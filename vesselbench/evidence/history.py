@@ -15,7 +15,7 @@ from vesselbench.evidence.recompute import Recomputed
 from vesselbench.ledger import FIRST, FOLDER, ledger_file, ledger_folder
 
 WITHHELD = "withheld"
-HIDDEN = "entries of the ledger whose names are withheld have no hash that can be computed"
+HIDDEN = "entries of the ledger: their names are withheld, which their hash covers"
 
 
 def without_history(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,42 +9,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vesselbench.comparing.scored import ScoredRun
 from vesselbench.config import EvalConfig
-from vesselbench.data.images import load_pixels, open_image
+from vesselbench.data.images import load_pixels, open_image, read_image
 from vesselbench.data.masks import decode
 from vesselbench.errors import UserError
 from vesselbench.evaluation.metrics import PairMetric
 from vesselbench.evaluation.pair import Reference
 from vesselbench.evaluation.score import metrics_of, score_against
 from vesselbench.evaluation.summary import metric_summaries, summarise
-from vesselbench.evidence.contents import REFERENCE, SAMPLES, run_folder
+from vesselbench.evidence.contents import IMAGES, REFERENCE, SAMPLES, run_folder
 from vesselbench.evidence.differing import Comparing, Difference
 from vesselbench.hookspecs import Metric
 from vesselbench.plugins import Catalogue
 from vesselbench.recipes import validate_options
 from vesselbench.rundir import check_set_name, file_name, read_jsonl
-from vesselbench.types import BoolMask, Example, MaskFile, Prediction, Sample, ScoreRow
+from vesselbench.types import BoolMask, Example, MaskFile, Prediction, Sample, ScoreRow, Size
 
-PROBABILITIES = "need probabilities, which are not in the bundle"
+PROBABILITIES = "no probabilities in the bundle"
 QUANTISED = 1e-3
 """Scores are made from exact probabilities, of which 16 bits are stored: pixels that were apart can then be equal, or
 lie beyond a bin's end. Measured on drawn images of 64 to 512 pixels: 1.3e-5 (auc) and 1.5e-6 (ece) at most; a model
 that is sure of everything loses more."""
-PIXELS = "of a plugin may need the image, which is not in the bundle"
+PLUGIN = "a plugin's, which may need more than masks"
 FROM_MASKS = ("case", "mask_sha256", "counts")
 """Fields of a row beside its values that the masks decide."""
 
 
 @dataclass
 class Recomputed:
-    """What has been computed again: differences, how many numbers were held against each other, and how many were not,
-    by reason."""
+    """What has been computed again: differences, how many numbers were held against each other, how many not."""
 
     differences: list[Difference] = field(default_factory=list)
     comparing: Comparing = field(default_factory=Comparing)
     left_out: Counter[str] = field(default_factory=Counter)
+    """How many are taken as stated, by "what: why"."""
     rough: int = 0
     """Of the numbers, those of 16-bit probabilities, held to within `QUANTISED`."""
 
@@ -58,8 +59,11 @@ def evaluation_of(run: ScoredRun) -> EvalConfig:
     return validate_options(EvalConfig, dict(run.config.get("evaluation") or {}), "evaluation.")
 
 
-def read_references(folder: Path) -> Iterator[Example]:
-    """The images of a bundle in order, without their pixels. UserError names the line that is not right."""
+def read_references(folder: Path, *, images: bool = False) -> Iterator[Example]:
+    """The images of a bundle in order; their pixels are black unless `images` are asked for.
+
+    UserError names the line, or the mask or image, that is missing or not right.
+    """
     path = folder / REFERENCE / SAMPLES
     for number, line in enumerate(read_jsonl(path), 1):
         try:
@@ -72,11 +76,22 @@ def read_references(folder: Path) -> Iterator[Example]:
         masks = {place: _mask(folder, place, name, (height, width)) for place in ("masks", "fov", "observer2")}
         if masks["masks"] is None:
             raise UserError(f"the bundle has no reference mask of {name!r}", "ask for the bundle again")
-        image = np.zeros((height, width, 3), np.uint8)
+        size = (height, width)
+        image = _image(folder, name, size) if images else np.zeros((*size, 3), np.uint8)
         yield Example(sample, image, masks["masks"], masks["fov"], masks["observer2"])
 
 
-def _mask(folder: Path, place: str, name: str, size: tuple[int, int]) -> BoolMask | None:
+def _image(folder: Path, name: str, size: Size) -> npt.NDArray[np.uint8]:
+    path = folder / REFERENCE / IMAGES / f"{file_name(name)}.png"
+    if not path.is_file():
+        raise UserError(f"the bundle has no image of {name!r}", "ask for the bundle again")
+    image = read_image(path)
+    if image.shape[:2] != size:
+        raise UserError(f"the image of {name!r} is of another size than {SAMPLES} says", "ask for the bundle again")
+    return image
+
+
+def _mask(folder: Path, place: str, name: str, size: Size) -> BoolMask | None:
     path = folder / REFERENCE / place / f"{file_name(name)}.png"
     return decode(MaskFile(path), size, f"{REFERENCE}/{place}/{path.name}") if path.is_file() else None
 
@@ -113,7 +128,7 @@ def _hold_row(
     from_masks = [metric for metric in metrics if isinstance(metric, PairMetric) and not metric.graded]
     for metric in metrics:
         if row.values.get(metric.name) is not None and not isinstance(metric, PairMetric):
-            done.left_out[f"{metric.name}: {PIXELS}"] += 1
+            done.left_out[f"{metric.name}: {PLUGIN}"] += 1
     drawn = Prediction(reference.example.sample.id, mask.astype(np.float32), threshold=0.5, graded=False)
     found = score_against(reference, drawn, from_masks)
     names = [metric.name for metric in from_masks]

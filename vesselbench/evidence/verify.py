@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,16 @@ from vesselbench.evidence.rungs import Rungs
 from vesselbench.evidence.unpack import Unpacked, unpack
 from vesselbench.ladder import read_ladder
 from vesselbench.plugins import Catalogue
+from vesselbench.provenance import versions
 from vesselbench.report.record import comparison_record
 from vesselbench.rundir import RunDir, check_set_name, file_sha256, read_json
 from vesselbench.watch import Watch
 
-NO_LADDER = "the ladder: the bundle was made of runs, not of a comparison's folder, and holds none"
-NO_IMAGES = "the fingerprint of the split covers the images, which are not in the bundle"
+NO_LADDER = "no ladder: the bundle was made of runs, not of a comparison's folder"
+NO_IMAGES = "no images in the bundle"
+FINGERPRINT = "fingerprint of the split: it covers the files of all sets, which no bundle holds"
+FILTERS_BY = "scikit-image"
+"""The package whose filters the ladder draws; another version may draw other pixels."""
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What reading a file raises that somebody has rewritten: its place or kind is wrong, and the bundle does not hold."""
 
@@ -42,6 +47,8 @@ class Verification:
     numbers: int
     differences: tuple[str, ...]
     left_out: dict[str, int]
+    """How many numbers are taken as stated, by "what: why"."""
+    has_ladder: bool
     rough: int
     """Of the numbers, those of 16-bit probabilities, to within 1e-3."""
     stopped: str = ""
@@ -60,14 +67,24 @@ class Verification:
         if self.rough:
             said.append(f"of these {self.rough:,} from 16-bit probabilities, equal to within {QUANTISED:g}")
         for reason, count in self.left_out.items():
-            said.append(f"not recomputed: {count:,} ({reason})")
+            said.append(f"taken as stated: {count:,} ({reason})")
+        said += [] if self.has_ladder else [NO_LADDER]
         said += [f"DIFFERS: {difference}" for difference in self.differences]
         said += [f"STOPPED: {self.stopped}"] if self.stopped else []
         said.append(f"stated verdict: {self.verdict}")
         many = f"{len(self.differences)} difference{'' if len(self.differences) == 1 else 's'}"
         unfinished = ", and not everything could be computed again" if self.stopped else ""
-        said.append("holds" if self.holds else f"does not hold: {many}{unfinished}")
+        judged = "holds: " if self.holds else f"does not hold: {many}{unfinished}; "
+        said.append(f"{judged}{self.numbers:,} numbers recomputed, {self.taken()}")
         return said
+
+    def taken(self) -> str:
+        """How many numbers are taken as stated, which and why."""
+        reasons: dict[str, list[str]] = {}
+        for what, _, why in (reason.partition(": ") for reason in self.left_out):
+            reasons.setdefault(why, []).append(what)
+        named = "; ".join(f"{', '.join(whats)}: {why}" for why, whats in reasons.items())
+        return f"{sum(self.left_out.values()):,} taken as stated ({named})" if named else "none taken as stated"
 
 
 def verify(bundle: Path, catalogue: Catalogue, watch: Watch) -> Verification:
@@ -118,6 +135,7 @@ class Opened:
             numbers=self.done.comparing.numbers,
             differences=tuple(str(difference) for difference in self.done.differences),
             left_out=dict(self.done.left_out),
+            has_ladder=isinstance(self.record, dict) and self.record.get("ladder") is not None,
             rough=self.done.rough,
             stopped=stopped,
         )
@@ -152,9 +170,9 @@ def _recompute(opened: Opened, catalogue: Catalogue, watch: Watch) -> None:
     if not names or any(f"{name}/run.json" not in paths for name in names):
         raise UserError(f"the bundle holds not all the runs that it names: {names}", "ask for the bundle again")
     runs = opened.runs = [read_scored(RunDir.open(folder / name), set_name) for name in names]
-    rungs = _rungs(record, runs[0], catalogue, bool(manifest.get("pseudonymised")))
+    rungs = _rungs(record, runs[0], catalogue, manifest)
     images, total = opened.images, len(runs[0].scores.rows)
-    for example in read_references(folder):
+    for example in read_references(folder, images=bool(manifest.get("images"))):
         images.append(example.sample.id)
         recompute_rows(folder, runs, example, catalogue, done)
         if rungs is not None:
@@ -168,9 +186,7 @@ def _recompute(opened: Opened, catalogue: Catalogue, watch: Watch) -> None:
         done.hold(run.record.get("weights_sha256"), run.scores.weights_sha256, where)
         done.hold(run.split.fingerprint, run.scores.fingerprint, f"{run.where}, fingerprint of split.json")
     again = compare([run.run for run in runs], set_name, float(manifest["margin"]))
-    if rungs is None:
-        done.left_out[NO_LADDER] += 1
-    else:
+    if rungs is not None:
         rungs.hold(done)
         again = with_ladder(again, rungs.stated)
     withheld = bool(manifest.get("pseudonymised"))
@@ -178,11 +194,15 @@ def _recompute(opened: Opened, catalogue: Catalogue, watch: Watch) -> None:
     done.hold(without_history(record), without_history(json.loads(json.dumps(found))), COMPARISON)
     if set_name == "test":
         hold_history(record.get("scorings"), runs, done)
-    done.left_out[NO_IMAGES] += 1
+    done.left_out[FINGERPRINT] += 1
 
 
-def _rungs(record: dict[str, Any], run: ScoredRun, catalogue: Catalogue, withheld: bool) -> Rungs | None:
+def _rungs(record: dict[str, Any], run: ScoredRun, catalogue: Catalogue, manifest: Mapping[str, Any]) -> Rungs | None:
     """What measures the ladder again; None where the comparison has none."""
     if record.get("ladder") is None:
         return None
-    return Rungs(read_ladder(record["ladder"], COMPARISON), run, catalogue, withheld=withheld)
+    drawn_by, here = dict(manifest.get("versions") or {}).get(FILTERS_BY), versions()[FILTERS_BY]
+    other = "" if drawn_by == here else f"drawn by {FILTERS_BY} {drawn_by}, and {here} is installed"
+    blind = other if manifest.get("images") else NO_IMAGES
+    withheld = bool(manifest.get("pseudonymised"))
+    return Rungs(read_ladder(record["ladder"], COMPARISON), run, catalogue, withheld=withheld, blind=blind)

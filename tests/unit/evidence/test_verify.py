@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,8 @@ from vesselbench.data.read import load_example
 from vesselbench.evaluation.ladder import measure_ladder
 from vesselbench.evidence.bundle import Wish, write_bundle
 from vesselbench.evidence.recompute import evaluation_of
-from vesselbench.evidence.rungs import IMAGES, NAMES
-from vesselbench.evidence.verify import NO_LADDER, Verification, verify
+from vesselbench.evidence.rungs import NAMES, SETTINGS
+from vesselbench.evidence.verify import NO_IMAGES, NO_LADDER, Verification, verify
 from vesselbench.report.record import comparison_record
 from vesselbench.rundir import write_json
 from vesselbench.watch import Silent
@@ -204,7 +206,11 @@ def test_the_command_ends_with_1_when_something_differs_and_with_0_when_nothing_
     assert "DIFFERS" in done.stdout
     done = CliRunner().invoke(app, ["verify", str(bundle)])
     assert done.exit_code == 0
-    assert done.stdout.endswith("holds\n")
+    assert re.fullmatch(
+        r"holds: \d,\d\d\d numbers recomputed, \d+ taken as stated \(auc, ece: no probabilities in the bundle; "
+        r"fingerprint of the split: .*\)",
+        done.stdout.splitlines()[-1],
+    )
 
 
 def test_stored_probabilities_are_in_the_bundle_and_their_metrics_are_recomputed(scored, dataset, catalogue, tmp_path):
@@ -257,10 +263,84 @@ def test_a_changed_rung_of_the_ladder_is_named(report, catalogue, tmp_path, rung
     assert any(f"ladder, {rung}.dice.mean" in difference for difference in check(changed, catalogue).differences)
 
 
-@pytest.mark.parametrize(("withheld", "reasons"), [(False, {IMAGES}), (True, {IMAGES, NAMES})])
+BLIND = {f"{name} of the ladder: {NO_IMAGES}" for name in ("otsu", "frangi")}
+HIDDEN = {f"{name} of the ladder: {NAMES}" for name in ("shifted", "broken")}
+
+
+@pytest.mark.parametrize(("withheld", "reasons"), [(False, BLIND), (True, BLIND | HIDDEN)])
 def test_the_ladder_is_recomputed_but_for_what_needs_images_or_names(report, catalogue, tmp_path, withheld, reasons):
     wish = Wish(pseudonymised=withheld)
     found = check(write_bundle([report], tmp_path / "b.zip", wish, catalogue, Silent()), catalogue)
     assert found.holds, found.differences
     assert {reason for reason in found.left_out if "of the ladder" in reason} == reasons
-    assert NO_LADDER not in found.left_out
+    assert found.has_ladder
+    assert NO_LADDER not in found.lines()
+
+
+def test_the_verdict_line_counts_what_was_recomputed_and_what_is_taken_as_stated(report, runs, catalogue, tmp_path):
+    found = check(write_bundle([report], tmp_path / "b.zip", Wish(), catalogue, Silent()), catalogue)
+    graded = sum(row.values["auc"] is not None for run in runs for row in run.scores("test").rows)
+    assert found.left_out["auc: no probabilities in the bundle"] == graded
+    taken = sum(found.left_out.values())
+    assert found.lines()[-1].startswith(
+        f"holds: {found.numbers:,} numbers recomputed, {taken} taken as stated "
+        "(auc, ece: no probabilities in the bundle; "
+    )
+    assert f"; otsu of the ladder, frangi of the ladder: {NO_IMAGES}" in found.lines()[-1]
+    nothing = replace(found, left_out={}, differences=("a: stated 1, found 2",))
+    assert nothing.lines()[-1] == (
+        f"does not hold: 1 difference; {found.numbers:,} numbers recomputed, none taken as stated"
+    )
+
+
+@pytest.fixture(scope="module")
+def illustrated(report, catalogue, tmp_path_factory) -> Path:
+    """A bundle with ladder and images."""
+    to = tmp_path_factory.mktemp("illustrated") / "b.zip"
+    return write_bundle([report], to, Wish(images=True), catalogue, Silent())
+
+
+def test_with_images_the_filters_are_drawn_again_too(illustrated, report, catalogue, tmp_path):
+    found = check(illustrated, catalogue)
+    assert found.holds, found.differences
+    assert not any(NO_IMAGES in reason for reason in found.left_out)
+    assert [found.left_out[f"settings of {name}: {SETTINGS}"] for name in ("otsu", "frangi")] == [1, 1]
+    bare = check(write_bundle([report], tmp_path / "b.zip", Wish(), catalogue, Silent()), catalogue)
+    assert found.numbers > bare.numbers + 50
+
+
+@pytest.mark.parametrize("rung", ["otsu", "frangi"])
+def test_with_images_a_changed_filter_or_image_is_named(illustrated, catalogue, tmp_path, rung):
+    def raise_filter(record: dict) -> None:
+        held = next(one for one in record["ladder"]["rungs"] if one["name"] == rung)
+        held["metrics"]["dice"]["mean"] += 1e-6
+
+    def invert(held: dict[str, bytes]) -> None:
+        name = named(held, "reference/images", ".png")
+        buffer = io.BytesIO()
+        Image.fromarray(255 - np.asarray(Image.open(io.BytesIO(held[name])))).save(buffer, "PNG")
+        held[name] = buffer.getvalue()
+
+    for change in (change_json("comparison.json", "", raise_filter), invert):
+        found = check(tampered(illustrated, tmp_path / "c.zip", change, rehash=True), catalogue)
+        assert any(f"ladder, {rung}.dice.mean" in difference for difference in found.differences)
+
+
+def test_with_images_a_filter_that_cannot_be_chosen_and_a_missing_image_stop(illustrated, catalogue, tmp_path):
+    def other(record: dict) -> None:
+        next(one for one in record["ladder"]["rungs"] if one["name"] == "otsu")["definition"] = "Magic."
+
+    def drop(held: dict[str, bytes]) -> None:
+        held.pop(named(held, "reference/images", ".png"))
+
+    for change, why in ((change_json("comparison.json", "", other), "no otsu"), (drop, "has no image of")):
+        found = check(tampered(illustrated, tmp_path / "c.zip", change, rehash=True), catalogue)
+        assert why in found.stopped
+        assert not found.holds
+
+
+def test_filters_of_another_version_are_taken_as_stated_with_that_reason(illustrated, catalogue, tmp_path):
+    older = change_json("bundle.json", "", lambda manifest: manifest["versions"].update({"scikit-image": "0.1"}))
+    found = check(tampered(illustrated, tmp_path / "c.zip", older, rehash=True), catalogue)
+    assert found.holds, found.differences
+    assert any(reason.startswith("otsu of the ladder: drawn by scikit-image 0.1") for reason in found.left_out)
