@@ -150,13 +150,13 @@ def test_a_phrase_beyond_the_limit_names_the_sample(run, here):
 
 
 def test_an_image_with_more_tiles_than_the_language_model_takes_names_the_sample(run, here):
-    values = json.loads(Path("base/config.json").read_text())["llm_config"] | {"max_position_embeddings": 64}
+    values = json.loads(Path("base/config.json").read_text())["llm_config"] | {"max_position_embeddings": 80}
     describe_as(llm_config=values)
     for path in [*here.glob("data/images/*.png"), *here.glob("data/masks/*.png")]:
         Image.open(path).resize((128, 32), Image.Resampling.NEAREST).save(path)
     message, cure = refused(run, here, "model.max_tiles=4")
     assert message.startswith("sample 'p")
-    assert message.endswith("tokens, 20 of them for 5 tiles; the language model takes 64")
+    assert message.endswith("tokens, 20 of them for 5 tiles; the language model takes 80")
     assert cure == "lower model.max_tiles (now 4)"
 
 

@@ -58,9 +58,10 @@ class Sa2VA:
 
     def check_samples(self, config: Sa2VAConfig, sets: Mapping[str, Sequence[Sample]]) -> None:
         """See `collate.Collator.check_texts`; phrases are turns of one conversation in the set "train" alone."""
-        from vesselbench_sa2va.building import shape_of, tokenizer_for
+        from vesselbench_sa2va.building import refuse_unmet, shape_of, tokenizer_for
         from vesselbench_sa2va.collate import Collator
 
+        refuse_unmet(config)
         shape, tokenizer = shape_of(config), tokenizer_for(config)
         for name, samples in sets.items():
             Collator(config, shape, tokenizer, training=name == "train").check_texts(samples)

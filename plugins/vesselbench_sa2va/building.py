@@ -91,19 +91,24 @@ def _able_to_write(module: Sa2VAModule, config: Sa2VAConfig) -> Sa2VAModule:
     return module
 
 
+def refuse_unmet(config: Sa2VAConfig) -> None:
+    """Raise UserError for a size without weights, and for folders of another model."""
+    if not config.weights and config.size != "tiny":
+        raise UserError(
+            f"model.size: {config.size} needs weights; with random ones it would learn nothing in any usual time",
+            "set model.weights to a folder of released weights, or model.size=tiny",
+        )
+    refuse_unknown_folders(config.weights)
+
+
 def skeleton(config: Sa2VAConfig) -> Sa2VAModule | None:
     """The module on the meta device, for `fill`; None when it has no base weights: random ones are drawn at once.
 
     Raises UserError for settings that cannot be met.
     """
+    refuse_unmet(config)
     if not config.weights:
-        if config.size != "tiny":
-            raise UserError(
-                f"model.size: {config.size} needs weights; with random ones it would learn nothing in any usual time",
-                "set model.weights to a folder of released weights, or model.size=tiny",
-            )
         return None
-    refuse_unknown_folders(config.weights)
     _tell_adopted(config)
     with torch.device("meta"):
         return _able_to_write(build_shape(config), config)
