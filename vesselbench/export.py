@@ -77,10 +77,11 @@ def export(run: RunDir, to: Path, catalogue: Catalogue, watch: Watch) -> Path:
 
 
 def find_free(to: Path) -> Path:
-    """The real path of a new or empty folder `to`, links followed; the folders above it are made.
+    """The real path of a new or empty folder `to`, links followed; nothing is made.
 
-    Raises UserError for a file, a folder that holds something, and one that cannot be replaced when all is written:
-    the working directory and a mount point.
+    Raises UserError for a file, a folder that holds something, one that cannot be made because what lies above it is no
+    folder or may not be written to, and one that cannot be replaced when all is written: the working directory and a
+    mount point.
     """
     real = Path(os.path.realpath(to.expanduser()))
     if real == Path(os.path.realpath(os.curdir)):
@@ -90,7 +91,10 @@ def find_free(to: Path) -> Path:
     with _disk_errors(f"cannot make the folder {to}"):
         if os.path.lexists(real) and not (real.is_dir() and not any(real.iterdir())):
             raise UserError(f"{to} exists and is not empty", "nothing is overwritten: name a new folder with --to")
-        real.parent.mkdir(parents=True, exist_ok=True)
+        above = next(parent for parent in real.parents if os.path.lexists(parent))
+        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+            reason = "may not be written to" if above.is_dir() else "is no folder"
+            raise UserError(f"cannot make the folder {to}: {above} {reason}", "choose another folder with --to")
     return real
 
 
@@ -136,7 +140,7 @@ def _write(
     plugin, config = model_settings(recipe, catalogue)
     module = build_trained(recipe, task, catalogue, weights)
     with _disk_errors(f"cannot write {folder}"):
-        folder.mkdir()
+        folder.mkdir(parents=True)
         sections = plugin.export(module, config, folder) if hasattr(plugin, "export") else _write_plain(module, folder)
     own = predict_as_run(lambda: (module, plugin.collator(config, task)), evidence, recipe)
     hold_against(evidence, "the run's own weights", own, own, recipe)

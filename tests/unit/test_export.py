@@ -112,6 +112,14 @@ def test_nothing_is_overwritten(trained, catalogue, tmp_path):
     assert [path.read_text() for path in tmp_path.rglob("*.*")] == ["keep"]
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "file").write_text("keep")
+    with pytest.raises(UserError, match=r"cannot make the folder .*: .*file is no folder"):
+        find_free(tmp_path / "file" / "deep" / "out")
+    assert find_free(tmp_path / "new" / "out") == tmp_path / "new" / "out"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_folder_that_could_not_be_replaced_in_the_end_is_refused_at_once(trained, catalogue, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "here")

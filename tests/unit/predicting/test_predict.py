@@ -161,7 +161,7 @@ def test_a_phrase_that_fits_no_image_ends_the_command_without_a_folder(
 ):
     run, path = make_run({"name": "sa2va"}), write("in/a.png")
     monkeypatch.chdir(tmp_path)
-    for to in (tmp_path / "out", None):
+    for to in (tmp_path / "out", tmp_path / "new" / "out", None):
         with pytest.raises(UserError, match=r"asked about any image: .* has 201 characters, at most 200") as caught:
             command(run, [path], to, catalogue, prompt="v" * 201)
         assert caught.value.hint == "give the name of the structure only"
