@@ -77,8 +77,7 @@ def peak_of(contestant: Contestant) -> int:
 def bench_sa2va_arrangement(one_thread, timed, size, tokens):
     """Three official sides: transformers' modules, the same with gradient checkpointing, as the official configuration
     has it, and plain torch without any modules. `tokens` is theirs: official trains whole copies of embedding and head,
-    as the official code does. One thread: tiny-a's numbers are too few to share
-    (docs/sa2va.md has both)."""
+    as the official code does. One thread: tiny-a's numbers are too few to share (docs/sa2va.md has both)."""
     (rounds, steps), size = CASES[size], size if timed.enabled else SMALLEST
     module, batch = make_module(size, "official", tokens), make_batch(size, TILES)
     models = {

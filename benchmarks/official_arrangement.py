@@ -4,11 +4,10 @@ Per image exactly 5 objects, by repetition, each with its own copy of the image'
 at every position; the hidden states of all layers; text_hidden_fcs over all tokens; eager attention in InternVL;
 targets by nearest resizing, the chosen one of three candidates learns. The official configuration also computes the
 blocks of the language model a second time in the backward pass (gradient checkpointing), which is timed apart: it
-trades time for memory on purpose. InternViT, Qwen2, SAM 2 and LoRA are
-transformers' and peft's own here. transformers 5.23 computes in
-every block of SAM's encoder an attention matrix over the heads that nobody reads, which the official code does not;
-`plain_official` has none of it. Not done here: the optimizer step, bfloat16, the term of weight 0 that keeps a graph
-without masks connected, and the dropout of LoRA, none of which either side has in this comparison.
+trades time for memory on purpose. InternViT, Qwen2, SAM 2 and LoRA are transformers' and peft's own here. transformers
+5.23 computes in every block of SAM's encoder an attention matrix over the heads that nobody reads, which the official
+code does not; `plain_official` has none of it. Not done here: the optimizer step, bfloat16, the term of weight 0 that
+keeps a graph without masks connected, and the dropout of LoRA, none of which either side has in this comparison.
 """
 
 from __future__ import annotations
