@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.ndimage import uniform_filter
 
 from vesselbench import Example, Task
+from vesselbench.contrast import local_contrast, planes_of
 from vesselbench_monai.settings import CHANNELS
-
-FLAT = 2.0
-"""Grey levels: a neighbourhood that varies less is flat, and its noise is not blown up to full contrast."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +51,10 @@ class Collator:
 
 
 def channels_of(example: Example, neighbourhood: int) -> npt.NDArray[np.float32]:
-    """float32 [6,H,W]: the image in [-1, 1], then its local contrast, so that uneven light does not matter.
-
-    Local contrast is (I - mean) / deviation over the pixels of the field of view in a square of `neighbourhood` pixels.
-    Both depend on nothing farther away than that: a crop looks the same as that part of the whole image.
-    """
-    # By planes: astype alone would keep the colours of a pixel together, and all that follows takes twice the time.
-    image = np.ascontiguousarray(example.image.transpose(2, 0, 1)).astype(np.float32)
+    """float32 [6,H,W]: the image in [-1, 1], then its `local_contrast`."""
+    image = planes_of(example.image)
     found = np.empty((CHANNELS, *example.size), np.float32)
-    inside = None if example.fov is None or example.fov.all() else example.fov.astype(np.float32)
-    known = image if inside is None else image * inside
-    mean, square = _box(known, neighbourhood), _box(image * known, neighbourhood)
-    if inside is not None:  # elsewhere the share is 1
-        share = np.maximum(_box(inside, neighbourhood), 1e-3)
-        mean /= share
-        square /= share
-    square -= mean**2
-    deviation = np.sqrt(np.maximum(square, FLAT**2, out=square), out=square)
-    local = np.subtract(image, mean, out=found[3:])
-    local /= deviation
-    if inside is not None:
-        local *= inside
+    local_contrast(image, example.fov, neighbourhood, out=found[3:])
     np.subtract(np.divide(image, np.float32(127.5), out=image), 1, out=found[:3])
     return found
 
@@ -85,9 +65,3 @@ def _fill(target: npt.NDArray[np.float32], planes: npt.NDArray[np.float32]) -> N
     target[:, :height, :width] = planes
     target[:, :height, width:] = planes[:, :, -1:]
     target[:, height:] = target[:, height - 1 : height]
-
-
-def _box(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
-    """Mean over a square of `side` pixels around each pixel of the last two axes."""
-    mean: npt.NDArray[np.float32] = uniform_filter(values, (0,) * (values.ndim - 2) + (side, side), mode="reflect")
-    return mean

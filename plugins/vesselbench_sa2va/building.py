@@ -14,6 +14,7 @@ from vesselbench import UserError
 from vesselbench_sa2va.agreement import Differences, adopted, dimensions_apart, fitting_sizes, values_apart
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.direct import FeedForward
+from vesselbench_sa2va.drawn import draw_weights
 from vesselbench_sa2va.hiera import HieraBlock
 from vesselbench_sa2va.internvit import VisionLayer
 from vesselbench_sa2va.model import Sa2VAModule
@@ -81,8 +82,11 @@ def _tell_adopted(config: Sa2VAConfig) -> None:
 
 
 def build_shape(config: Sa2VAConfig) -> Sa2VAModule:
-    """The modules with random weights, on the current default device."""
-    return Sa2VAModule(shape_of(config), config, config.frozen)
+    """The modules with random weights, on the current default device; ready to learn where none are to be loaded."""
+    module = Sa2VAModule(shape_of(config), config, config.frozen)
+    if not config.weights:
+        draw_weights(module)
+    return module
 
 
 def _able_to_write(module: Sa2VAModule, config: Sa2VAConfig) -> Sa2VAModule:

@@ -21,6 +21,8 @@ def opening_settings(config: Sa2VAConfig, shape: Shape) -> dict[str, Any]:
         "dtype": config.dtype,
         "masks": config.masks,
         "resize": config.resize,
+        "window": config.window,
+        "neighbourhood": config.neighbourhood,
         "max_tiles": config.max_tiles or shape.max_tiles,
         "prompts": config.prompts,
         "answer": config.answer,
@@ -78,6 +80,13 @@ def limit_lines(config: Sa2VAConfig, shape: Shape, frozen: bool) -> list[str]:
         lines.append(
             "- Trained with `resize: pad`. The released code stretches an image to a square, so only square images give"
             " the masks that were scored here."
+        )
+    if config.window is not None:
+        lines.append(f"- Predicts in windows of {config.window} pixels; the released code sees the image at once.")
+    if config.neighbourhood is not None:
+        lines.append(
+            f"- Sees the local contrast in squares of {config.neighbourhood} pixels; the released code sees the image"
+            " itself, which this model has not learned to read."
         )
     tiles = config.max_tiles or shape.max_tiles
     if tiles != RELEASED_TILES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from vesselbench import Example, Sample, UserError
+from vesselbench.contrast import local_contrast, planes_of
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.prompts import ANSWER, ANSWERS, QUESTION, QUESTIONS, clean_phrase, conversation
 from vesselbench_sa2va.sizes import Shape
@@ -45,6 +47,8 @@ class Collator:
         self.window = None if training else config.window
 
     def __call__(self, examples: list[Example]) -> dict[str, Any]:
+        if self.config.neighbourhood is not None:
+            examples = [_contrasted(example, self.config.neighbourhood) for example in examples]
         if self.window is None:
             return self._inputs(examples)
         pieces, places = cut_windows(examples, self.window)
@@ -156,6 +160,14 @@ def _named(sample: Sample) -> str:
     """A sample's id holds its phrase where an image has several: one that is too long is cut."""
     name = sample.id if len(sample.id) <= LONGEST_NAME else f"{sample.id[: LONGEST_NAME - 3]}..."
     return f"sample {name!r} ({sample.origin or sample.image})"
+
+
+def _contrasted(example: Example, side: int) -> Example:
+    """The example with its `local_contrast` in grey levels: 127.5 where there is none, 42 more or less a deviation, and
+    ever less beyond three of them."""
+    local = local_contrast(planes_of(example.image), example.fov, side)
+    levels = 127.5 * (1 + np.tanh(local / 3))
+    return replace(example, image=np.ascontiguousarray(levels.round().astype(np.uint8).transpose(1, 2, 0)))
 
 
 def _mask(example: Example) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -82,6 +82,9 @@ class Sa2VAConfig(Settings):
     window: int | None = Field(default=None, ge=32)
     """Side in pixels of the windows in which an image is predicted, each of them an image of its own to the model; set
     train.augment.crop to the same. None: the image at once, shrunk to SAM's square, as the official code does."""
+    neighbourhood: int | None = Field(default=None, ge=3)
+    """Side in pixels of the square by which local contrast is measured: each colour is then replaced by its distance
+    from the square's mean in deviations, as `unet` sees it, so that uneven light does not matter. None: the image."""
     masks: Literal["three", "single"] = "three"
     """three: SAM makes three candidates and the one of largest predicted IoU is taken, as in the official code; single:
     SAM makes one mask, by its own token for prompts that leave no choice."""

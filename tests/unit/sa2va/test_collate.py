@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,3 +118,30 @@ def test_phrases_are_counted_as_one_conversation_in_the_training_set_alone(make_
     with pytest.raises(UserError, match="the language model takes 2048") as caught:
         Sa2VA().check_samples(config, {"train": samples, "val": [], "test": []})
     assert caught.value.hint == "set model.phrases=separate"
+
+
+def test_local_contrast_replaces_the_image_before_it_is_cut_into_windows(
+    make_batch: MakeBatch, make_example: Make, make_config: MakeConfig
+) -> None:
+    example = make_example(0, (96, 96))
+    settings = make_config(neighbourhood=9)
+    whole = make_batch([example], settings).inputs["images"]
+    assert not torch.equal(whole, make_batch([example], make_config()).inputs["images"])
+    darker = replace(example, image=(example.image // 2).astype("uint8"))
+    assert (make_batch([darker], settings).inputs["images"].int() - whole.int()).abs().max() <= 3
+    windows = make_batch([example], make_config(neighbourhood=9, window=64)).inputs
+    alone = make_batch([replace(example, image=example.image[:64, :64], mask=None)], settings).inputs["images"][0]
+    first = windows["images"][0]
+    assert torch.equal(first[:56, :56], alone[:56, :56])  # SAM's square is of 64 pixels: nothing is resampled
+    assert not torch.equal(first, alone)  # at the cut the window still sees what lies beyond
+
+
+def test_outside_of_the_field_of_view_there_is_no_contrast(
+    make_batch: MakeBatch, make_example: Make, make_config: MakeConfig
+) -> None:
+    example = make_example(0)
+    fov = np.zeros(example.size, bool)
+    fov[:, :40] = True
+    images = make_batch([replace(example, fov=fov)], make_config(neighbourhood=9)).inputs["images"]
+    assert (images[0, :, 40:] == 128).all()
+    assert images[0, :, :40].unique().numel() > 100
