@@ -6,11 +6,13 @@ import json
 import stat
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from vesselbench.config import AugmentConfig, TrainConfig
 from vesselbench.data.dataset import load_dataset
+from vesselbench.data.read import load_example
 from vesselbench.errors import UserError
 from vesselbench.recipes import load_recipe
 from vesselbench.training import features
@@ -57,6 +59,20 @@ def test_losses_are_the_same_to_the_last_digit(build, small, tmp_path):
     first, second = losses_of(plain, small), losses_of(kept, small)
     assert len(first) == 3
     assert first == second
+
+
+def test_a_training_with_kept_features_predicts_what_one_without_them_predicts(build, small, tmp_path):
+    words = ("train.batch_size=1", "train.steps=12", "train.lr=1e-2")
+    plain, kept = build(None, *words)[0], build(tmp_path / "f", *words)[0]
+    examples = [load_example(sample) for sample in small.of("test")]
+    start = plain.predict(examples)
+    for engine in (plain, kept):
+        assert len(losses_of(engine, small)) == 12
+    moved = 0.0
+    for before, first, second in zip(start, plain.predict(examples), kept.predict(examples), strict=True):
+        assert np.abs(first.probability - second.probability).max() < 1e-5
+        moved = max(moved, float(np.abs(first.probability - before.probability).max()))
+    assert moved > 0.1, "the training changed what is predicted"
 
 
 def test_images_seen_together_round_otherwise_than_one_at_a_time(build, small, tmp_path):
