@@ -22,6 +22,7 @@ def opening_settings(config: Sa2VAConfig, shape: Shape) -> dict[str, Any]:
         "masks": config.masks,
         "resize": config.resize,
         "window": config.window,
+        "views": config.views,
         "neighbourhood": config.neighbourhood,
         "max_tiles": config.max_tiles or shape.max_tiles,
         "prompts": config.prompts,
@@ -83,6 +84,8 @@ def limit_lines(config: Sa2VAConfig, shape: Shape, frozen: bool) -> list[str]:
         )
     if config.window is not None:
         lines.append(f"- Predicts in windows of {config.window} pixels; the released code sees the image at once.")
+    if config.views > 1:
+        lines.append(f"- Averages {config.views} views of an image; the released code sees one.")
     if config.neighbourhood is not None:
         lines.append(
             f"- Sees the local contrast in squares of {config.neighbourhood} pixels; the released code sees the image"

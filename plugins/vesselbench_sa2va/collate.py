@@ -18,6 +18,7 @@ from vesselbench_sa2va.prompts import ANSWER, ANSWERS, QUESTION, QUESTIONS, clea
 from vesselbench_sa2va.sizes import Shape
 from vesselbench_sa2va.tiling import cut_tiles, fill_square, place
 from vesselbench_sa2va.tokens import IGNORED, PAD, Encoded, encode
+from vesselbench_sa2va.views import view_of
 from vesselbench_sa2va.windows import cut_windows
 
 LONGEST_NAME = 60
@@ -34,9 +35,9 @@ class Collator:
 
     An example is an image with one phrase. In `training`, with ``phrases: turns``, the phrases of one image are turns
     of one conversation, in their order; else each has a conversation, and an image, of its own. In `training`, with
-    ``prompts: official``, question and answer are drawn. For a prediction with `window` set, every window of an example
-    is an image; further inputs then say which: windows int64 [N,3] (example, top, left), window_sizes [N,2] and
-    tile_counts [N].
+    ``prompts: official``, question and answer are drawn. For a prediction with several `views` each view of an example
+    takes its place, and with `window` set every window of it is an image; further inputs then say which: windows int64
+    [N,3] (view, top, left) and window_sizes [N,2].
     """
 
     def __init__(self, config: Sa2VAConfig, shape: Shape, tokenizer: Tokenizer, training: bool = False) -> None:
@@ -44,12 +45,14 @@ class Collator:
         self.max_tiles = config.max_tiles or shape.max_tiles
         self.drawn = training and config.prompts == "official"
         self.turns = training and config.phrases == "turns"
-        self.window = None if training else config.window
+        self.window, self.views = (None, 1) if training else (config.window, config.views)
 
     def __call__(self, examples: list[Example]) -> dict[str, Any]:
         if self.config.neighbourhood is not None:
             examples = [_contrasted(example, self.config.neighbourhood) for example in examples]
-        if self.window is None:
+        if self.views > 1:
+            examples = [view_of(example, view) for example in examples for view in range(self.views)]
+        if self.window is None and self.views == 1:
             return self._inputs(examples)
         pieces, places = cut_windows(examples, self.window)
         inputs = self._inputs(pieces)

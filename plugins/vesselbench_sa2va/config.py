@@ -82,6 +82,8 @@ class Sa2VAConfig(Settings):
     window: int | None = Field(default=None, ge=32)
     """Side in pixels of the windows in which an image is predicted, each of them an image of its own to the model; set
     train.augment.crop to the same. None: the image at once, shrunk to SAM's square, as the official code does."""
+    views: Literal[1, 4, 8] = 1
+    """Predictions that are averaged: 1, the image as it is; 4, also mirrored; 8, also transposed."""
     neighbourhood: int | None = Field(default=None, ge=3)
     """Side in pixels of the square by which local contrast is measured: each colour is then replaced by its distance
     from the square's mean in deviations, as `unet` sees it, so that uneven light does not matter. None: the image."""
@@ -107,9 +109,10 @@ class Sa2VAConfig(Settings):
     """Tokens that a generated answer may have; always as many are made, so that all processes make equal calls."""
 
     @model_validator(mode="after")
-    def _a_window_asks_for_one_answer(self) -> Sa2VAConfig:
-        if self.window is not None and self.answer == "generated":
-            raise ValueError("window needs answer=forced: an image has one answer, not one for each window")
+    def _an_image_has_one_answer(self) -> Sa2VAConfig:
+        if self.answer == "generated" and (self.window is not None or self.views > 1):
+            key, piece = ("views", "view") if self.window is None else ("window", "window")
+            raise ValueError(f"{key} needs answer=forced: an image has one answer, not one for each {piece}")
         return self
 
     @property

@@ -24,7 +24,8 @@ from vesselbench_sa2va.tiling import MEAN, STD
 from vesselbench_sa2va.tokenrows import NewEmbedding, NewHead
 from vesselbench_sa2va.tokens import IGNORED
 from vesselbench_sa2va.trainable import checkpoint_blocks, set_trainable
-from vesselbench_sa2va.windows import predict_windows
+from vesselbench_sa2va.views import average_views, size_of
+from vesselbench_sa2va.windows import TOGETHER, predict_windows
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -203,7 +204,7 @@ class Sa2VAModule(nn.Module):
         """
         inputs, text = batch.inputs, batch.inputs["text"]
         if "windows" in inputs:
-            return predict_windows(inputs, batch.sizes, self._maps)
+            return self._views(inputs, batch.sizes)
         tiles, images = normalise(inputs["tiles"]), normalise(inputs["images"])
         if self.tokenizer is None:
             states = self.language_states(tiles, text["ids"], text["attention"])
@@ -218,6 +219,13 @@ class Sa2VAModule(nn.Module):
             answer = self.tokenizer.decode(written.tokens[row, :length].tolist(), skip_special_tokens=False)
             answers.append(Answered(maps[row] * bool(count), answer, status_of(count)))
         return answers
+
+    def _views(self, inputs: dict[str, Any], sizes: list[tuple[int, int]]) -> list[Tensor]:
+        """Probabilities of images of these sizes from all their views and windows."""
+        views = self.settings.views
+        seen = [size_of(size, view) for size in sizes for view in range(views)]
+        together = TOGETHER if self.settings.window is not None else len(sizes)
+        return average_views(predict_windows(inputs, seen, self._maps, together), views)
 
     def _maps(self, inputs: dict[str, Any], sizes: list[tuple[int, int]]) -> list[Tensor]:
         """Probabilities, by forced answers, of images of these sizes."""

@@ -14,7 +14,7 @@ from vesselbench import Example
 OVERLAP = 0.25
 """Share of a window that the next one covers again."""
 TOGETHER = 16
-"""Windows per forward pass when this process is alone: memory does not grow with the image."""
+"""Windows per forward pass when this process is alone: memory does not grow with the image, nor with the views."""
 ALL_AT_ONCE = 1_000_000
 SPREAD = 0.125
 """Deviation of the Gaussian weight of a window's pixels, as a share of its side (nnU-Net's)."""
@@ -28,13 +28,14 @@ def starts(length: int, window: int) -> list[int]:
     return [*range(0, length - window, stride), length - window]
 
 
-def cut_windows(examples: list[Example], window: int) -> tuple[list[Example], Tensor]:
-    """The examples' windows, and int64 [N,3]: example, top, left of each."""
+def cut_windows(examples: list[Example], window: int | None) -> tuple[list[Example], Tensor]:
+    """The examples' windows (None: one, the whole), and int64 [N,3]: example, top, left of each."""
     pieces, places = [], []
     for number, example in enumerate(examples):
-        for top in starts(example.size[0], window):
-            for left in starts(example.size[1], window):
-                part = (slice(top, top + window), slice(left, left + window))
+        height, width = (window or length for length in example.size)
+        for top in starts(example.size[0], height):
+            for left in starts(example.size[1], width):
+                part = (slice(top, top + height), slice(left, left + width))
                 mask = None if example.mask is None else example.mask[part]
                 fov = None if example.fov is None else example.fov[part]
                 pieces.append(replace(example, image=example.image[part], mask=mask, fov=fov, observer2=None))
@@ -42,10 +43,10 @@ def cut_windows(examples: list[Example], window: int) -> tuple[list[Example], Te
     return pieces, torch.tensor(places)
 
 
-def in_chunks(inputs: dict[str, Any], alone: bool) -> list[dict[str, Any]]:
-    """The windows' inputs in parts of `TOGETHER`; on several processes in one: every rank makes equally many calls."""
+def in_chunks(inputs: dict[str, Any], together: int) -> list[dict[str, Any]]:
+    """The windows' inputs in parts of `together`; on several processes in one: every rank makes equally many calls."""
     total = len(inputs["images"])
-    size = TOGETHER if alone else ALL_AT_ONCE
+    size = together if is_alone() else ALL_AT_ONCE
     ends = torch.cat([torch.zeros(1, dtype=torch.long), inputs["tile_counts"].cpu().cumsum(0)]).tolist()
     parts = []
     for first in range(0, total, size):
@@ -86,10 +87,12 @@ def is_alone() -> bool:
 Predict = Callable[[dict[str, Any], list[tuple[int, int]]], list[Tensor]]
 
 
-def predict_windows(inputs: dict[str, Any], sizes: list[tuple[int, int]], predict: Predict) -> list[Tensor]:
+def predict_windows(
+    inputs: dict[str, Any], sizes: list[tuple[int, int]], predict: Predict, together: int
+) -> list[Tensor]:
     """Probability [H,W] per example: `predict` maps a part of the windows' inputs, and their sizes, to their maps."""
     shapes = [tuple(size) for size in inputs["window_sizes"].tolist()]
     maps: list[Tensor] = []
-    for part in in_chunks(inputs, is_alone()):
+    for part in in_chunks(inputs, together):
         maps += predict(part, shapes[len(maps) : len(maps) + len(part["images"])])
     return blend(maps, inputs["windows"], sizes)

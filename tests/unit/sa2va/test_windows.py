@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from vesselbench import Task
 from vesselbench.testing import make_batch
-from vesselbench_sa2va import Sa2VA, windows
+from vesselbench_sa2va import Sa2VA, model, windows
 from vesselbench_sa2va.config import Sa2VAConfig
 from vesselbench_sa2va.windows import blend, cut_windows, starts
 
@@ -46,11 +46,12 @@ def test_an_image_within_the_window_is_predicted_as_without_one(make_example):
 
 def test_windows_in_parts_predict_what_they_do_at_once(make_example, monkeypatch):
     torch.manual_seed(0)
-    module = Sa2VA().build(Sa2VAConfig(), TASK).eval()
-    batch = make_batch([make_example(0, (70, 100))], Sa2VA().collator(Sa2VAConfig(window=48), TASK))
+    config = Sa2VAConfig(window=48)
+    module = Sa2VA().build(config, TASK).eval()
+    batch = make_batch([make_example(0, (70, 100))], Sa2VA().collator(config, TASK))
     calls = []
     module.text_hidden_fcs.register_forward_hook(lambda *_: calls.append(1))
-    monkeypatch.setattr(windows, "TOGETHER", 2)
+    monkeypatch.setattr(model, "TOGETHER", 2)
     (parts,) = module.predict(batch)
     assert len(calls) == 3
     monkeypatch.setattr(windows, "is_alone", lambda: False)
