@@ -8,7 +8,13 @@ SMALL = ["data.options.images=12", "data.options.size=48", "train.steps=2", "tra
 
 
 def test_generated_answers_keep_the_ranks_in_step_and_are_counted(command, tmp_path):
-    words = ["model.answer=generated", "model.answer_tokens=6", "train.zero_stage=3", "train.validate_every=1"]
+    words = [
+        "model.answer=generated",
+        "model.views=1",
+        "model.answer_tokens=6",
+        "train.zero_stage=3",
+        "train.validate_every=1",
+    ]
     done = command("train", "sa2va", *SMALL, *words, "--nproc", "2")
     assert done.returncode == 0, done.stderr
     (run,) = tmp_path.glob("runs/sa2va/*")

@@ -330,3 +330,12 @@ def test_an_unequal_budget_is_told(write_run):
     assert "Unlike optimizer: a: sgd, b: adamw." in notes
     assert "Unlike training time: a: 10 min 0 s, b: 2 min 0 s;" in notes
     assert "Unlike augmentation (blur): a: 0.0, b: 1.0." in notes
+
+
+def test_models_that_see_other_images_are_told(write_run):
+    seeing = {"name": "unet", "neighbourhood": 49, "views": 8}
+    a = write_run("a", flat(0.9), GROUPS, config={"model": seeing})
+    b = write_run("b", flat(0.8), GROUPS, config={"model": {"name": "sa2va", "neighbourhood": None, "views": 8}})
+    assert budget_notes(compare([a, b]).notes) == ["Unlike local contrast (model.neighbourhood): a: 49, b: none."]
+    c = write_run("c", flat(0.8), GROUPS, config={"model": seeing | {"name": "sa2va"}})
+    assert not budget_notes(compare([a, c]).notes)

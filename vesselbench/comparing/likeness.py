@@ -130,6 +130,8 @@ ASPECTS: tuple[tuple[str, Callable[[ScoredRun], object]], ...] = (
 )
 """Allowed to differ, but then said."""
 BUDGET = ("training budget", "batch", "number of validations", "selection")
+SEEN = {"neighbourhood": "local contrast", "views": "views averaged"}
+"""Keys of a model's settings that decide what it sees of an image, whatever the model; one without them says none."""
 LONGER = 1.1
 """Ratio of training times from which they count as unlike."""
 UNEQUAL = "; this is not an equal budget"
@@ -151,12 +153,16 @@ def notes_of(contenders: Sequence[Contender]) -> tuple[str, ...]:
     augmentations = {contender.label: _augmentation(contender) for contender in contenders}
     for key in dict.fromkeys(key for settings in augmentations.values() for key in settings):
         notes.extend(_unlike(f"augmentation ({key})", {label: s.get(key) for label, s in augmentations.items()}))
+    for key, name in SEEN.items():
+        settings = {c.label: (c.config.get("model") or {}).get(key) for c in contenders}
+        notes.extend(_unlike(f"{name} (model.{key})", settings))
     return (*notes, *_unlike_versions(runs), *_twins(contenders), *_left_out(contenders))
 
 
 def budget_notes(notes: Sequence[str]) -> list[str]:
-    """Those of `notes_of` that say in what the runs had no equal budget, or were not augmented alike."""
-    return [note for note in notes if UNEQUAL in note or note.startswith("Unlike augmentation")]
+    """Those of `notes_of` that say in what the runs had no equal budget, or did not see equal images."""
+    unlike = tuple(f"Unlike {what}" for what in ("augmentation", *SEEN.values()))
+    return [note for note in notes if UNEQUAL in note or note.startswith(unlike)]
 
 
 def selection_of(record: Mapping[str, Any]) -> str | None:
