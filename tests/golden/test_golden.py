@@ -16,6 +16,9 @@ from vesselbench.recipes import validate_recipe
 from vesselbench.training.engine import Engine
 
 STORED = Path(__file__).parent / "golden.json"
+ROUNDING = 1e-4
+"""Kernels for other processors round otherwise: with those for AVX2 instead of AVX-512 the fourth loss of sa2va differs
+by 2.9e-5, as its layers pass on whole signals from the first step on."""
 RUNS = {
     "unet": {"steps": 20, "model": {"name": "unet", "channels": [8, 16]}},
     "sa2va": {"steps": 4, "model": {"name": "sa2va"}},
@@ -53,7 +56,7 @@ def test_losses_and_scores_are_what_they_were(name, catalogue, dataset, device, 
         return
     then = stored[name]
     assert now["fingerprint"] == then["fingerprint"], "the phantom itself has changed"
-    assert now["losses"] == pytest.approx(then["losses"], rel=1e-5)
+    assert now["losses"] == pytest.approx(then["losses"], rel=ROUNDING)
     assert now["threshold"] == pytest.approx(then["threshold"])
     assert now["scores"].keys() == then["scores"].keys()
     for sample_id, values in now["scores"].items():
