@@ -3,9 +3,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 FAULTS = """
 import resource
-from vesselbench.allocator import keep_freed_pages
 
 def faults_of_a_round():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -25,5 +26,15 @@ def faults(first: str) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def test_freed_blocks_are_used_again_without_new_pages():
-    assert faults("keep_freed_pages()") * 20 < faults("")
+@pytest.fixture(scope="module")
+def untold():
+    return faults("")
+
+
+def test_freed_blocks_are_used_again_without_new_pages(untold):
+    assert faults("from vesselbench.allocator import keep_freed_pages; keep_freed_pages()") * 20 < untold
+
+
+def test_a_training_on_a_processor_keeps_its_pages(untold):
+    started = "from vesselbench.training.engine import prepare_process; prepare_process(TrainConfig(device='cpu'))"
+    assert faults(f"from vesselbench.config import TrainConfig; {started}") * 20 < untold

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 from vesselbench.planning.hardware import Device
 from vesselbench.planning.workload import Setting, Workload
 from vesselbench.training.memory import states
+from vesselbench.training.settings import CPU_BUCKET, GPU_BUCKET
 
 LIVE = 1_000_000_000
 """Parameters that DeepSpeed may keep gathered (its defaults of stage3_max_live_parameters and of
 stage3_max_reuse_distance); train.deepspeed can lower both."""
-BUCKET_BYTES = 4 * 50_000_000 * 2
+BUCKET_BYTES = 4 * GPU_BUCKET * 2
 """Buckets for gathering and reducing, two of each (training/settings.py)."""
 CONTEXT_BYTES = 2**30
 """CUDA context, kernels and NCCL's buffers: about 1 GiB, an assumption."""
-MAPPED = 32 * 2**20
-"""Bytes from which glibc gives every block pages of its own, whatever came before (DEFAULT_MMAP_THRESHOLD_MAX)."""
-HOLES, PART = 110 * 2**20, 0.75
-"""Bytes by which glibc's heap is larger than the blocks in it, and at most what share of these. Blocks above 128 KiB
-have pages of their own, too, until the first of them is freed; then blocks up to that size come from the heap and leave
-holes there. In the first step of a training what is resident grows by what is allocated; later by 57 to 206 MiB more
-where 125 to 408 MiB lay in the heap, no more in the larger trainings (glibc gives back what is free above twice its
-threshold), and by 41 of 57 MiB in a small one. 110 MiB is the mean of ten (docs/planning.md)."""
+HOLES = 50 * 2**20
+"""Of this and of what both passes hold, the holes of glibc's heap are the geometric mean, in bytes: freed pages that
+are kept (`allocator.keep_freed_pages`) and that no later block fits into. Fitted, see docs/planning.md."""
 
 
 @dataclass(frozen=True)
 class Memory:
     """Bytes of one rank on its device; `gradients` are at their highest: while they are reduced, or in fp32 for the
     optimizer. `optimizer`: with fp32 copies and the moving average of the weights. `other`: what is there without any
-    model on a GPU; on a processor decoded samples, and the heap's holes."""
+    model on a GPU; on a processor decoded samples, stage 3's bucket and the heap's holes."""
 
     weights: int
     gradients: int
@@ -56,10 +53,11 @@ def memory_of(work: Workload, setting: Setting, device: Device) -> Memory:
     moved = offload != "none" and setting.stage >= 2  # below, DeepSpeed accumulates whole gradients on the device
     backward, reduced = _backward(work, setting), _reduced(work, setting)
     stepping = 0 if offload != "none" else _stepping(work, setting, device)
+    holes = 0 if cuda else math.isqrt(HOLES * sum(backward))
     # whichever comes highest: a backward pass (activations and a gradient not yet split) or the optimizer's step
-    in_step = stepping > sum(backward) + reduced
+    in_step = stepping > sum(backward) + reduced + holes
+    beside = CONTEXT_BYTES + BUCKET_BYTES if cuda else work.loaded_bytes + 4 * CPU_BUCKET * (setting.stage == 3)
     gradients = 0 if moved else _gradients(work, setting, held.gradients, in_step)
-    holes = 0 if in_step or cuda else _holes(work.costs.blocks, setting.micro_batch)
     return Memory(
         weights=0 if offload == "both" else held.weights,
         gradients=gradients + (stepping if in_step else reduced),
@@ -67,7 +65,7 @@ def memory_of(work: Workload, setting: Setting, device: Device) -> Memory:
         gathered=_gathered(work, setting, cuda) if work.world > 1 else 0,
         activations=0 if in_step else backward[0],
         logits=0 if in_step else backward[1],
-        other=CONTEXT_BYTES + BUCKET_BYTES if cuda else work.loaded_bytes + holes,
+        other=beside + (0 if in_step else holes),
     )
 
 
@@ -77,9 +75,9 @@ def _share(work: Workload, setting: Setting) -> int:
 
 
 def _optimizer(work: Workload, setting: Setting) -> int:
-    """Moments, the average, and an fp32 copy of the weights: in bf16, and at stages 1 and 2 whatever the precision
-    (DeepSpeed clones its share there; at stage 0 and 3 the optimizer moves the fp32 weights themselves)."""
-    copies = work.precision == "bf16" or setting.stage in (1, 2)
+    """Moments, the average, and an fp32 copy of the weights: in bf16, and from stage 1 on whatever the precision
+    (DeepSpeed clones its share there; at stage 0 the optimizer moves the fp32 weights themselves)."""
+    copies = work.precision == "bf16" or setting.stage >= 1
     return 4 * (work.moments + copies + work.averaged) * _share(work, setting)
 
 
@@ -123,9 +121,3 @@ def _stepping(work: Workload, setting: Setting, device: Device) -> int:
     share = _share(work, setting)
     single = share if setting.stage >= 1 else min(work.largest_layer, work.trainable)
     return 4 * (share * copies + (2 * single if device.kind == "cpu" else 0))
-
-
-def _holes(blocks: tuple[int, ...], micro: int) -> int:
-    """Bytes of the heap that are resident and in no block."""
-    heap = micro * sum(size for size in blocks if micro * size < MAPPED)
-    return min(HOLES, int(PART * heap))

@@ -19,6 +19,7 @@ import torch
 from pydantic import BaseModel
 
 from vesselbench import distributed
+from vesselbench.allocator import keep_freed_pages
 from vesselbench.config import Recipe, TrainConfig
 from vesselbench.data.cache import open_cache
 from vesselbench.data.loader import accumulation, make_batch
@@ -60,8 +61,11 @@ def choose_device(train: TrainConfig) -> torch.device:
 
 
 def prepare_process(train: TrainConfig) -> torch.device:
-    """Join the other processes and share the cores with them. Call once, before `Engine.build`."""
+    """Join the other processes and share the cores with them; on a processor keep freed pages for the next step. Call
+    once, before `Engine.build`."""
     device = choose_device(train)
+    if device.type == "cpu":
+        keep_freed_pages()
     cores = len(psutil.Process().cpu_affinity() or [1]) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or (cores or 1) // distributed.local_world()
     torch.set_num_threads(max(1, threads))

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vesselbench import UserError
-from vesselbench.planning.footing import HOLES, PART, memory_of
+from vesselbench.planning.footing import HOLES, memory_of
 from vesselbench.planning.hardware import device_named, interconnect_named, names_of
 from vesselbench.planning.roofline import seconds_of
 from vesselbench.planning.workload import Setting, Workload, settings_of
+from vesselbench.training.settings import CPU_BUCKET
 from vesselbench.types import Costs
 
 COSTS = Costs(6e9, 12e9, 6e9, 200_000_000, 20_000_000, 0, 0, 1_000_000_000, 1_000_000_000, "stated")
@@ -72,17 +73,22 @@ def on_a_processor(work, stage=0, micro=1):
     return memory_of(work, Setting(stage, micro, False, "none"), device_named("cpu-2core"))
 
 
-def test_what_was_held_grows_with_the_micro_batch_and_blocks_with_pages_of_their_own_leave_no_holes():
+def test_what_was_held_grows_with_the_micro_batch_and_the_heaps_holes_with_its_root():
     work = replace(WORK, trainable=0, total=0, costs=RUN, precision="fp32", world=1)
-    one, two = (on_a_processor(work, micro=micro) for micro in (1, 2))
-    assert two.activations == 2 * one.activations == 44 * 2**20
-    assert one.other == int(PART * 22 * 2**20)
-    assert two.other == int(PART * 4 * 2**20), "two of 20 MiB are above glibc's limit of 32"
+    one, four = (on_a_processor(work, micro=micro) for micro in (1, 4))
+    assert four.activations == 4 * one.activations == 88 * 2**20
+    assert one.other**2 == pytest.approx(HOLES * one.activations)
+    assert four.other == pytest.approx(2 * one.other)
 
 
-def test_holes_do_not_grow_without_end():
-    work = replace(WORK, trainable=0, total=0, costs=replace(COSTS, blocks=(2**20,) * 400), precision="fp32", world=1)
-    assert on_a_processor(work).other == HOLES
+def test_holes_are_those_of_a_backward_pass_and_stand_as_0_where_the_optimizers_step_needs_more():
+    work = replace(WORK, costs=replace(RUN, blocks=(2**20,)), precision="fp32", world=1)
+    assert on_a_processor(work, stage=1).activations == on_a_processor(work, stage=1).other == 0
+
+
+def test_stage_3_has_its_bucket_beside():
+    bucket = on_a_processor(WORK, stage=3).other - on_a_processor(WORK, stage=2).other
+    assert bucket == 4 * CPU_BUCKET
 
 
 def test_gradients_of_earlier_micro_batches_and_stage_3s_buffer_lie_beside_a_backward_pass():
@@ -93,7 +99,7 @@ def test_gradients_of_earlier_micro_batches_and_stage_3s_buffer_lie_beside_a_bac
     assert on_a_processor(work, stage=3, micro=8).gradients == 4 * work.trainable
 
 
-@pytest.mark.parametrize(("stage", "copies"), [(0, 0), (1, 1), (2, 1), (3, 0)])
+@pytest.mark.parametrize(("stage", "copies"), [(0, 0), (1, 1), (2, 1), (3, 1)])
 def test_copies_average_and_moments_are_the_optimizers(stage, copies):
     work = replace(WORK, precision="fp32", world=1, averaged=True)
     assert on_a_processor(work, stage).optimizer == 4 * work.trainable * (2 + 1 + copies)
