@@ -58,6 +58,28 @@ def test_alone_the_windows_come_in_small_calls_and_the_prediction_is_the_same(mo
         assert torch.allclose(chunked, module.predict(batch)[0], atol=1e-6)
 
 
+def test_where_windows_overlap_each_counts_by_a_gaussian_around_its_centre():
+    """An image of 48 x 72 has two windows of 48, at columns 0 and 24; each gives its first pixel everywhere."""
+
+    def constant(image: torch.Tensor) -> torch.Tensor:
+        return image[:, :1, :1, :1].expand(-1, 2, *image.shape[2:]).clone()
+
+    batch = make_batch([an_example((48, 72))], Collator(TASK, 2, 9))
+    batch.inputs["image"].zero_()
+    batch.inputs["image"][0, 0, 0, 0], batch.inputs["image"][0, 0, 0, 24] = -2.0, 1.0
+    (probability,) = PatchModule(constant, SMALL).predict(batch)
+
+    bell = np.exp(-((np.arange(48) - 23.5) ** 2) / (2 * 6.0**2))  # sigma: an eighth of the window
+    weights = np.maximum(np.outer(bell, bell), 1e-3)  # MONAI's floor
+    first, second = np.zeros((48, 72)), np.zeros((48, 72))
+    first[:, :48], second[:, 24:] = weights, weights
+    logits = (-2.0 * first + 1.0 * second) / (first + second)
+    assert probability.numpy() == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-5)
+    row = torch.logit(probability[24]).numpy()
+    assert row[24:27] == pytest.approx(np.full(3, -2.0), abs=0.02), "near the first one's centre it alone counts"
+    assert row[45:48] == pytest.approx(np.full(3, 1.0), abs=0.02)
+
+
 def test_an_image_within_the_window_is_predicted_as_it_is():
     module = UNet().build(SMALL, TASK).eval()
     batch = make_batch([an_example((48, 48))], Collator(TASK, 2, 9))
