@@ -1,4 +1,4 @@
-"""Images per second of a prediction, from files to probability maps, for every trained model."""
+"""Images per second of a prediction, from files to probability maps, for every model; `frangi` with settings named."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from vesselbench.model import build_model
 from vesselbench.recipes import model_settings
 
 IMAGES = 2
+UNTRAINED = {"frangi": ("model.channel=green", "model.dark=true", "model.sigmas=[2,3,4]")}
+"""Models without training: what their validation set would choose."""
 
 
-@pytest.mark.parametrize("model", TRAINED)
+@pytest.mark.parametrize("model", [*TRAINED, *UNTRAINED])
 def bench_predict(timed, recipe, dataset, catalogue, device, model):
-    chosen = recipe(model)
+    chosen = recipe(model, *UNTRAINED.get(model, ()))
     plugin, config = model_settings(chosen, catalogue)
     module = build_model(chosen, dataset.task, catalogue)
     predict = Predictor.of(module, plugin.collator(config, dataset.task), device, chosen)
