@@ -19,15 +19,19 @@ from vesselbench.errors import UserError
 from vesselbench.hookspecs import ModelPlugin
 from vesselbench.planning.footing import Memory, memory_of
 from vesselbench.planning.hardware import Device, Interconnect, device_named, interconnect_named
+from vesselbench.planning.host import Disk, disk_of, host_bytes
 from vesselbench.planning.probe import Calibration
 from vesselbench.planning.roofline import Seconds, seconds_of
 from vesselbench.planning.workload import Offload, Setting, Workload, settings_of
 from vesselbench.plugins import Catalogue, is_trained
 from vesselbench.recipes import model_settings
 from vesselbench.training.budget import steps_of
-from vesselbench.training.memory import OPTIMIZER_BYTES, lowest_stage
+from vesselbench.training.memory import lowest_stage
 from vesselbench.types import Sample, Task, targets_of
 
+SHORT = 0.1
+"""Seconds of a micro-batch below which Python may take most of it: a forward and a backward pass of 1,200 small modules
+under ZeRO-3 took 0.16 s on a processor, whatever they compute; an assumption for a GPU, whose host runs the same."""
 USABLE = 0.95
 """Share of a device's memory that a training can fill: the driver keeps some, and the allocator leaves gaps."""
 
@@ -38,6 +42,8 @@ class Foreseen:
 
     setting: Setting
     memory: Memory
+    host: int
+    """Bytes of the host's memory that all ranks need."""
     seconds: Seconds
     fits: bool
 
@@ -46,6 +52,7 @@ class Foreseen:
         return {
             **asdict(self.setting),
             "memory": {**asdict(self.memory), "total": self.memory.total},
+            "host_bytes": self.host,
             "seconds": {**asdict(self.seconds), "total": self.seconds.total, "limit": self.seconds.limit},
             "fits": self.fits,
         }
@@ -65,6 +72,7 @@ class Plan:
     own: Foreseen
     ranked: tuple[Foreseen, ...]
     steps: int | None
+    disk: Disk
     calibration: Calibration | None = None
     """None: seconds are the roofline's."""
 
@@ -74,10 +82,34 @@ class Plan:
         return room_of(self.device, self.work.world)
 
     @property
-    def checkpoint_bytes(self) -> tuple[int, int]:
-        """Of the trained weights, and of the state with which a training is resumed."""
-        kept = OPTIMIZER_BYTES if self.work.precision == "bf16" else OPTIMIZER_BYTES - 4
-        return self.work.trainable * self.work.width, self.work.trainable * kept
+    def larger(self) -> Foreseen | None:
+        """The fastest of the recipe's stage, checkpointing and offload that fits and has a larger micro-batch."""
+        own = self.own.setting
+        alike = (one for one in self._fitting if one.setting.words == own.words)
+        return next((one for one in alike if one.setting.micro_batch > own.micro_batch), None)
+
+    @property
+    def fastest(self) -> Foreseen | None:
+        """The fastest that fits; None where it is the recipe's own."""
+        best = next(iter(self._fitting), None)
+        return None if best is None or best.setting == self.own.setting else best
+
+    @property
+    def _fitting(self) -> list[Foreseen]:
+        """Those that fit and take less time than the recipe's own, fastest first."""
+        return [one for one in self.ranked if one.fits and one.seconds.total < self.own.seconds.total]
+
+    def gain(self, of: Foreseen) -> float:
+        """Times as fast as the recipe's own setting."""
+        return self.own.seconds.total / of.seconds.total
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether Python's own time, which no roofline knows, may be most of a step: on a processor, or where a
+        micro-batch is foreseen to be shorter than `SHORT`, and nothing was measured."""
+        micros = self.work.batch // self.own.setting.micro_batch
+        short = self.own.seconds.total / micros < SHORT
+        return self.calibration is None and (self.device.kind == "cpu" or short)
 
     def hours(self, of: Foreseen) -> float | None:
         """Of training steps; validation, loading and checkpoints are not in it."""
@@ -108,10 +140,18 @@ class Plan:
             "calibration": None if self.calibration is None else asdict(self.calibration),
             "hours": self.hours(self.own),
             "kilowatt_hours": self.kilowatt_hours(self.own),
-            "checkpoint_bytes": dict(zip(("weights", "optimizer"), self.checkpoint_bytes, strict=True)),
+            "checkpoints": {**asdict(self.disk), "total": self.disk.total},
+            "lower_bound": self.is_lower_bound,
             "own": self.own.as_json(),
+            "gain": {name: self._as_gain(one) for name, one in (("larger", self.larger), ("fastest", self.fastest))},
             "settings": [one.as_json() for one in self.ranked],
         }
+
+    def _as_gain(self, one: Foreseen | None) -> dict[str, Any] | None:
+        if one is None:
+            return None
+        words = one.setting.overrides(self.own.setting)
+        return {"overrides": words, "factor": self.gain(one), **one.as_json()}
 
 
 def room_of(device: Device, world: int) -> float:
@@ -167,7 +207,7 @@ def make_plan(
     ranked = sorted((_foresee(work, one, where, link, room) for one in settings), key=_order)
     own = _foresee(work, _own(recipe, work, getattr(config, "checkpointing", False), room), where, link, room)
     steps = steps_of(recipe.train, _units(plugin, config, samples))
-    return Plan(parts, notes, work, where, link, own, tuple(ranked), steps)
+    return Plan(parts, notes, work, where, link, own, tuple(ranked), steps, disk_of(recipe.train, work, steps))
 
 
 def recalibrated(plan: Plan, calibration: Calibration) -> Plan:
@@ -253,8 +293,10 @@ def _own(recipe: Recipe, work: Workload, checkpointing: bool, room: float) -> Se
 
 def _foresee(work: Workload, setting: Setting, device: Device, link: Interconnect, room: float) -> Foreseen:
     memory = memory_of(work, setting, device)
-    return Foreseen(setting, memory, seconds_of(work, setting, device, link), memory.total <= room)
+    host = host_bytes(work, setting, device, memory.total)
+    return Foreseen(setting, memory, host, seconds_of(work, setting, device, link), memory.total <= room)
 
 
 def _order(one: Foreseen) -> tuple[bool, float, int]:
-    return not one.fits, one.seconds.total, one.memory.total
+    """Those that fit first, then by time; what takes as long to four digits, by memory."""
+    return not one.fits, float(f"{one.seconds.total:.4g}"), one.memory.total

@@ -60,7 +60,9 @@ def memory_of(work: Workload, setting: Setting, device: Device) -> Memory:
     gradients = 0 if moved else _gradients(work, setting, held.gradients, in_step)
     return Memory(
         weights=0 if offload == "both" else held.weights,
-        gradients=gradients + (stepping if in_step else reduced),
+        gradients=gradients
+        + (stepping if in_step else reduced)
+        + (_leaving(work, setting) if offload != "none" else 0),
         optimizer=0 if offload != "none" else _optimizer(work, setting),
         gathered=_gathered(work, setting, cuda) if work.world > 1 else 0,
         activations=0 if in_step else backward[0],
@@ -104,6 +106,15 @@ def _reduced(work: Workload, setting: Setting) -> int:
     if setting.stage < 2 or (work.costs.blocks and work.world == 1):
         return 0
     return min(work.largest_layer, work.trainable) * work.width
+
+
+def _leaving(work: Workload, setting: Setting) -> int:
+    """What offload takes on the device: a buffer of the largest trained parameter through which accumulated gradients
+    come back (stage 3: of its share), and the fp32 copy of a rank's part of it that goes out."""
+    largest = min(work.largest_layer, work.trainable)
+    if setting.stage == 3:
+        return largest // work.world * (work.width + 4)
+    return largest * work.width + min(largest, _share(work, setting)) * 4
 
 
 def _gradients(work: Workload, setting: Setting, held: int, in_step: bool) -> int:

@@ -14,10 +14,11 @@ from vesselbench.recipes import SHIPPED, read_yaml, validate_options
 
 
 class Facts(BaseModel):
-    """Frozen, unknown keys refused."""
+    """Frozen, unknown keys refused. `source`: where the figures come from, and which of them are assumed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
+    source: str = Field(min_length=1)
 
 
 class Device(Facts):

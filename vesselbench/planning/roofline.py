@@ -101,10 +101,23 @@ def _sent(work: Workload, setting: Setting, micros: int) -> float:
 
 
 def _offload(work: Workload, setting: Setting, micros: int, link: Interconnect, update: float) -> float:
-    """Gradients to the host, updated weights back, the update there; with `both` also each pass's share of weights."""
-    share = work.trainable * work.width / work.world
-    moved = micros * share + share
-    if setting.offload == "both":
-        passes = (work.costs.gathered_forward + work.costs.gathered_backward) * work.width / work.world
-        moved += micros * passes
+    """What crosses to the host's memory and back, the update there; with `both` also each pass's share of weights."""
+    moved = moved_to_host(work, setting, micros)
     return moved / (link.host_gbps * 1e9) + update * work.world / HOST_MEMORY
+
+
+def moved_to_host(work: Workload, setting: Setting, micros: int) -> float:
+    """Bytes per rank and optimizer step between a device and the host's memory, both directions, as DeepSpeed 0.19
+    copies them (runtime/zero/stage_1_and_2.py and stage3.py).
+
+    Every stage: a rank's share of the gradients once in fp32, and of the weights back. Stage 1 accumulates gradients on
+    the device; stage 2 sends its share out after each of several micro-batches and fetches it again in the next; stage
+    3 does both in each. With weights on the host, too, each pass fetches its share, and none is sent back.
+    """
+    share = work.trainable * work.width / work.world
+    accumulated = {1: 0, 2: 2 * micros - 1 if micros > 1 else 0, 3: 2 * micros}[setting.stage] * share
+    moved = accumulated + 4 * work.trainable / work.world
+    if setting.offload != "both":
+        return moved + share
+    passes = (work.costs.gathered_forward + work.costs.gathered_backward) * work.width / work.world
+    return moved + micros * passes

@@ -10,6 +10,8 @@ from vesselbench.types import Costs
 Offload = Literal["none", "optimizer", "both"]
 """What lies in the host's memory: the optimizer's state, or the weights' shares too (ZeRO-3)."""
 
+STORES = ("train.offload.optimizer", "train.offload.parameters")
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -50,6 +52,15 @@ class Setting:
         """For people; `LEGEND` explains it."""
         moved = {"none": "", "optimizer": " O", "both": " OW"}
         return f"{self.stage}{' C' if self.checkpointing else ''}{moved[self.offload]}"
+
+    def overrides(self, own: Setting) -> list[str]:
+        """What to write behind a recipe of the setting `own` to get this one."""
+        stores = {"none": ("none", "none"), "optimizer": ("cpu", "none"), "both": ("cpu", "cpu")}
+        keys = ("train.zero_stage", "train.micro_batch", "model.checkpointing", *STORES)
+        mine, given = (
+            (one.stage, one.micro_batch, str(one.checkpointing).lower(), *stores[one.offload]) for one in (self, own)
+        )
+        return [f"{key}={new}" for key, new, old in zip(keys, mine, given, strict=True) if new != old]
 
 
 LEGEND = "Settings: ZeRO stage; C: checkpointing; O: optimizer in host memory, OW: weights too."

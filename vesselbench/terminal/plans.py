@@ -8,8 +8,9 @@ from dataclasses import asdict
 from rich import box
 from rich.table import Table
 
-from vesselbench.planner import Plan
-from vesselbench.planning.roofline import ACHIEVED_FLOPS, ACHIEVED_MEMORY
+from vesselbench.planner import Foreseen, Plan
+from vesselbench.planning.host import Disk
+from vesselbench.planning.roofline import ACHIEVED_FLOPS, ACHIEVED_MEMORY, HOST_MEMORY
 from vesselbench.planning.workload import LEGEND
 from vesselbench.quantities import duration, size
 
@@ -31,24 +32,30 @@ def parts_table(plan: Plan) -> Table:
 
 
 def memory_table(plan: Plan) -> Table:
-    """Bytes per rank by category for every stage, with and without checkpointing and offload."""
+    """Bytes per rank by category for every stage, with and without checkpointing and offload; of the host in all."""
     micro = plan.own.setting.micro_batch
     shown = [one for one in plan.ranked if one.setting.micro_batch == micro]
     shown.sort(key=lambda one: (one.setting.stage, one.setting.checkpointing, one.setting.offload != "none"))
     unit, scale = ("GiB", 2**30) if plan.own.memory.total >= 2**30 else ("MiB", 2**20)
-    rows = [
-        (
-            one.setting.words,
-            *(f"{value / scale:.2f}" for value in (*asdict(one.memory).values(), one.memory.total)),
-            "yes" if one.fits else "no",
-        )
-        for one in shown
-    ]
+    cuda, whole = plan.device.kind == "cuda", bool(plan.work.costs.blocks)
+    rows = []
+    for one in shown:
+        parts = {name: f"{value / scale:.2f}" for name, value in asdict(one.memory).items()}
+        if whole:
+            parts["logits"] = "-"
+        sums = [f"{one.memory.total / scale:.2f}", *([f"{one.host / scale:.2f}"] if cuda else [])]
+        rows.append((one.setting.words, *parts.values(), *sums, "yes" if one.fits else "no"))
     title = f"Memory in {unit} per rank, {plan.work.world} x {plan.device.name}, micro-batch {micro}"
-    over = "" if plan.device.kind == "cuda" else " over what the libraries take"
-    caption = f"{size(plan.room)} can be filled. {LEGEND} Per sample{over}: {plan.work.costs.basis}."
-    names = ("weights", "grads", "optim.", "gather", "activ.", "logits", "other", "in all", "fits")
-    return _table(title, ("setting", *names), rows, caption)
+    over = "" if cuda else " over what the libraries take"
+    said = [f"{size(plan.room)} can be filled. {LEGEND} Per sample{over}: {plan.work.costs.basis}."]
+    if whole:
+        said.append("Logits are in activ.: a pass was run, and its memory is not told by name.")
+    if any(one.memory.activations == 0 for one in shown):
+        said.append("Where activ. is 0.00 the optimizer's step is the highest point, and activations are gone by then.")
+    if cuda:
+        said.append("host: of the machine for all ranks, not among what must fit; see docs/planning.md.")
+    names = ("weights", "grads", "optim.", "gather", "activ.", "logits", "other", "in all", *(["host"] if cuda else []))
+    return _table(title, ("setting", *names, "fits"), rows, "\n".join(said))
 
 
 def cost_table(plan: Plan) -> Table:
@@ -56,7 +63,7 @@ def cost_table(plan: Plan) -> Table:
     own, seconds = plan.own, plan.own.seconds
     micros = plan.work.batch // own.setting.micro_batch
     hours, energy = plan.hours(own), plan.kilowatt_hours(own)
-    weights, state = plan.checkpoint_bytes
+    disk = plan.disk
     rows = [
         ("setting", f"{own.setting.words}, {micros} accumulated x micro-batch {own.setting.micro_batch} per rank"),
         ("fits", f"{'yes' if own.fits else 'no'}: {size(own.memory.total)} of {size(plan.room)}"),
@@ -69,37 +76,51 @@ def cost_table(plan: Plan) -> Table:
         ("limited by", seconds.limit),
         ("training", "by the clock" if hours is None else duration(3600 * hours)),
         ("energy", "by the clock" if energy is None else f"at most {energy:.3g} kWh ({plan.device.watts:g} W each)"),
-        ("checkpoint", f"{weights / 1e9:.3g} GB of weights, {state / 1e9:.3g} GB more to resume from"),
-        ("gain", _gain(plan)),
+        ("checkpoint", f"{disk.weights / 1e9:.3g} GB of weights, {disk.state / 1e9:.3g} GB more to resume from"),
+        ("all checkpoints", _kept(disk)),
+        ("gain, micro-batch alone", _gain(plan, plan.larger) or "none from a larger micro-batch"),
+        ("gain, fastest that fits", _gain(plan, plan.fastest) or "none: nothing that fits is faster"),
     ]
-    caption = _basis(plan)
-    return _table("The recipe as it is set", ("what", "value"), rows, caption)
+    return _table("The recipe as it is set", ("what", "value"), rows, "\n".join(_basis(plan)))
 
 
-def _basis(plan: Plan) -> str:
-    """Where the seconds come from."""
+def _kept(disk: Disk) -> str:
+    """What a run folder holds at most."""
+    written = "as many as the clock allows" if disk.written is None else f"{disk.written}"
+    states = "" if disk.most_states == disk.most else f", {disk.most_states} of them with what a resume needs"
+    return f"{written} written, at most {disk.most} at once{states}: {disk.total / 1e9:.3g} GB in the run folder"
+
+
+def _basis(plan: Plan) -> list[str]:
+    """Where the seconds come from, in sentences; and whose figures they are."""
+    device, link = plan.device, plan.link
     if plan.calibration is not None:
         head = "; ".join(plan.calibration.lines)
-        return f"{head}. Other micro-batches follow from these, other stages differ as their roofs do; steps alone."
-    return (
-        f"Assumed: {ACHIEVED_FLOPS:.0%} of the peak of {plan.device.name}, {ACHIEVED_MEMORY:.0%} of its memory's "
-        f"bandwidth, {plan.link.between(plan.device) / 1e9:.3g} GB/s per rank and direction over {plan.link.name}"
-        f"{'' if plan.device.peer_to_peer else ' (through the host: no peer-to-peer)'}; no overlap; steps alone."
-    )
+        said = f"{head}. Other micro-batches follow from these, other stages differ as their roofs do; steps alone."
+    else:
+        moved = f"{link.host_gbps:g} GB/s per rank to the host, whose memory updates an optimizer there at "
+        moved += f"{HOST_MEMORY / 1e9:g} GB/s for all ranks together; "
+        said = (
+            f"Assumed: {ACHIEVED_FLOPS:.0%} of the peak of {device.name}, {ACHIEVED_MEMORY:.0%} of its memory's "
+            f"bandwidth, {link.between(device) / 1e9:.3g} GB/s per rank and direction over {link.name}"
+            f"{'' if device.peer_to_peer else ' (through the host: no peer-to-peer)'}; "
+            f"{moved if device.kind == 'cuda' else ''}no overlap; steps alone."
+        )
+    bound = "A lower bound: Python's own time and the data are not counted; --probe measures them."
+    sources = f"Sources. {device.name}: {device.source.strip()} {link.name}: {link.source.strip()}"
+    return [*([bound] if plan.is_lower_bound else []), said, sources]
 
 
-def _gain(plan: Plan) -> str:
-    """The fastest setting of the recipe's own stage and offload, which changes the micro-batch alone, against it."""
-    own = plan.own.setting
-    same = (one for one in plan.ranked if one.fits and one.setting.words == own.words)
-    best = next(same, None)
-    if best is None or best.setting.micro_batch <= own.micro_batch:
-        return "none from a larger micro-batch"
-    a, b = own.micro_batch, best.setting.micro_batch
-    factor = plan.own.seconds.total / best.seconds.total
+def _gain(plan: Plan, best: Foreseen | None) -> str:
+    """How to get a faster setting, and what it gives; empty where there is none."""
+    if best is None:
+        return ""
+    own, micro, batch = plan.own.setting.micro_batch, best.setting.micro_batch, plan.work.batch
+    arranged = f"{batch // micro} x {micro}" + ("" if micro == own else f" instead of {batch // own} x {own}")
+    words = " ".join(best.setting.overrides(plan.own.setting))
     return (
-        f"train.micro_batch={b}: {plan.work.batch // b} x {b} instead of {plan.work.batch // a} x {a} per rank, the "
-        f"same effective batch in {duration(best.seconds.total)} per step, {factor:.2f} times as fast"
+        f"{words}: {arranged} per rank, the same effective batch in {duration(best.seconds.total)} per step, "
+        f"{plan.gain(best):.2f} times as fast"
     )
 
 

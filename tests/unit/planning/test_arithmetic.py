@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -57,6 +58,24 @@ def test_every_shipped_figure_can_be_read_under_its_own_name(folder):
     read = {"hardware": device_named, "interconnects": interconnect_named}[folder]
     assert [read(name).name for name in names_of(folder)] == names_of(folder)
     assert len(names_of(folder)) >= 5
+
+
+@pytest.mark.parametrize("folder", ["hardware", "interconnects"])
+def test_every_shipped_file_says_where_its_figures_come_from(folder):
+    read = {"hardware": device_named, "interconnects": interconnect_named}[folder]
+    for name in names_of(folder):
+        source = read(name).source
+        assert re.search(r"https://\S+\.\S+|measured.* with (vesselbench bench|python -m benchmarks\.)", source), name
+
+
+def test_a_file_of_ones_own_must_name_its_source(tmp_path):
+    file = tmp_path / "mine.yaml"
+    figures = "name: mine\nkind: cuda\npeak_tflops: {bf16: 1, fp32: 1}\nmemory_gib: 8\nmemory_gbps: 100\nwatts: 9\n"
+    file.write_text(figures + "peer_to_peer: true\n")
+    with pytest.raises(UserError, match="source"):
+        device_named(str(file))
+    file.write_text(figures + "peer_to_peer: true\nsource: my own measurement\n")
+    assert device_named(str(file)).source == "my own measurement"
 
 
 def test_an_unknown_device_is_refused_with_the_nearest():
