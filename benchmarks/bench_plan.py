@@ -55,6 +55,9 @@ CASES: tuple[tuple[int, int, tuple[str, ...]], ...] = (
     (1, 2, ("swinunetr", "train.batch_size=4")),
     (1, 3, ("segresnet", "train.batch_size=4")),
     (1, 2, ("sa2va", "train.batch_size=4")),
+    (1, 0, ("unetplusplus", "train.batch_size=4", "train.micro_batch=1")),
+    (2, 3, ("dynunet", "train.batch_size=8")),
+    (2, 0, ("sa2va", "train.batch_size=16")),
 )
 STEPS = 15
 
