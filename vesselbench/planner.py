@@ -96,8 +96,8 @@ class Plan:
 
     @property
     def _fitting(self) -> list[Foreseen]:
-        """Those that fit and take less time than the recipe's own, fastest first."""
-        return [one for one in self.ranked if one.fits and one.seconds.total < self.own.seconds.total]
+        """Those that fit and are faster than the recipe's own by 1 % at least, fastest first."""
+        return [one for one in self.ranked if one.fits and self.gain(one) >= 1.01]
 
     def gain(self, of: Foreseen) -> float:
         """Times as fast as the recipe's own setting."""

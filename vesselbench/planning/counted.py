@@ -11,6 +11,7 @@ from vesselbench.config import Recipe
 from vesselbench.data.read import read_samples
 from vesselbench.model import batch_to, build_model
 from vesselbench.planning.allocated import held_by
+from vesselbench.planning.gathers import noting_gathers
 from vesselbench.plugins import Catalogue
 from vesselbench.precision import arithmetic_of, casting, weight_type
 from vesselbench.recipes import model_settings
@@ -43,7 +44,8 @@ def count_costs(recipe: Recipe, catalogue: Catalogue) -> tuple[torch.nn.Module, 
         return tensor
 
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept)
-    with flop_counter() as forward, hooks, casting(arithmetic, host):
+    leaves = plugin.leaf_modules() if hasattr(plugin, "leaf_modules") else []
+    with flop_counter() as forward, hooks, noting_gathers(module, leaves) as gathered, casting(arithmetic, host):
         loss = module.loss(batch_to(batch, host, dtype))["loss"]  # type: ignore[operator]
     with flop_counter() as backward:
         loss.backward()
@@ -57,7 +59,7 @@ def count_costs(recipe: Recipe, catalogue: Catalogue) -> tuple[torch.nn.Module, 
         loss.backward()
         module.zero_grad(set_to_none=True)
 
-    total = sum(parameter.numel() for parameter in module.parameters())
+    in_forward, in_backward = gathered.sizes
     return module, Costs(
         flops_forward=forward.get_total_flops(),
         flops_backward=backward.get_total_flops(),
@@ -66,8 +68,8 @@ def count_costs(recipe: Recipe, catalogue: Catalogue) -> tuple[torch.nn.Module, 
         checkpointed_bytes=None,
         logit_bytes=0,
         working_bytes=0,
-        gathered_forward=total,
-        gathered_backward=total,
+        gathered_forward=in_forward,
+        gathered_backward=in_backward,
         basis="counted in a forward and a backward pass of one training sample",
         blocks=held_by(both_passes),
     )

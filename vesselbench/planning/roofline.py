@@ -88,8 +88,10 @@ def _sent(work: Workload, setting: Setting, micros: int) -> float:
     (Rajbhandari et al. 2020, section 7).
 
     DeepSpeed reduces gradients in every micro-batch at stages 2 and 3, once per step below. Stage 3 gathers the weights
-    in each forward and each backward pass; a block that checkpointing computes again is used at once by its backward
-    pass and stays gathered in between (reuse is nearer than `footing.LIVE` parameters).
+    twice, for each forward and each backward pass, as tests/distributed/test_gathers.py counts. A block that
+    checkpointing computes again is not gathered a third time: it is gathered as a whole (`training.leaves`) when its
+    backward pass begins, and kept until that ends. What DeepSpeed keeps from forward to backward (`footing.LIVE`
+    parameters at the most) is not taken off.
     """
     ring, learned = (work.world - 1) / work.world, work.trainable * work.width
     if setting.stage == 3:
