@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from shutil import get_terminal_size
 
 from rich import box
 from rich.table import Table
@@ -21,6 +22,10 @@ SHOWN = 8
 def plan_tables(plan: Plan) -> list[Table]:
     """Parameters, memory of each arrangement at the recipe's micro-batch, the recipe's own cost, and the ranking."""
     return [parts_table(plan), memory_table(plan), cost_table(plan), ranking_table(plan)]
+
+
+TIGHT = 90
+"""Characters of a terminal; below, the columns of the memory have one space between them, or they would be cut."""
 
 
 def parts_table(plan: Plan) -> Table:
@@ -55,7 +60,10 @@ def memory_table(plan: Plan) -> Table:
     if cuda:
         said.append("host: of the machine for all ranks, not among what must fit; see docs/planning.md.")
     names = ("weights", "grads", "optim.", "gather", "activ.", "logits", "other", "in all", *(["host"] if cuda else []))
-    return _table(title, ("setting", *names, "fits"), rows, "\n".join(said))
+    table = _table(title, ("setting", *names, "fits"), rows, "\n".join(said))
+    if get_terminal_size().columns < TIGHT:
+        table.padding = 0
+    return table
 
 
 def cost_table(plan: Plan) -> Table:

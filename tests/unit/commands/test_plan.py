@@ -153,3 +153,10 @@ def test_a_small_models_seconds_are_called_a_lower_bound_until_they_are_measured
     assert "Logits are in activ." in said
     assert "GB/s per rank to the host" not in said, "nothing is moved on a processor"
     assert json.loads(run(*UNET, "--device", "h100", "--json"))["lower_bound"] is True
+
+
+def test_no_column_is_cut_on_a_terminal_of_80():
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["plan", *JOB])
+    assert done.exit_code == 0, done.output
+    assert "setting weights grads optim. gather activ. logits other in all host" in flat(done.stdout)
+    assert "\u2026" not in done.stdout
