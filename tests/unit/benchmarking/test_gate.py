@@ -55,11 +55,14 @@ def folder(tmp_path) -> Path:
 
 def gate(folder: Path, **environment: str) -> tuple[int, str]:
     """Exit code and output of the gate over the folder's benchmark."""
+    outside = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }  # -n 2 is not its own
     known = {FOLDER: str(folder / "baselines"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.gate", "bench_product.py"],
         cwd=folder,
-        env={**os.environ, **known, **environment},
+        env={**outside, **known, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
