@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +51,7 @@ def test_every_entry_measures_through_the_one_fixture():
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def measured(tmp_path_factory, outside):
     """Entry -> figures, as pytest-benchmark stores them, of a decoding, a training step and two predictions."""
     result = tmp_path_factory.mktemp("measured") / "benchmark.json"
     wanted = [
@@ -61,7 +60,7 @@ def measured(tmp_path_factory):
         "benchmarks/bench_predict.py::bench_predict[frangi]",
     ]
     command = [sys.executable, "-m", "pytest", *wanted, f"--benchmark-json={result}", "--timeout=800"]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     return {one["name"]: one["extra_info"] for one in json.loads(result.read_text())["benchmarks"]}
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,46 +53,48 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def gate(folder: Path, **environment: str) -> tuple[int, str]:
-    """Exit code and output of the gate over the folder's benchmark."""
-    outside = {
-        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
-    }  # -n 2 is not its own
-    known = {FOLDER: str(folder / "baselines"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gate", "bench_product.py"],
-        cwd=folder,
-        env={**outside, **known, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout
+@pytest.fixture
+def gate(outside) -> Callable[..., tuple[int, str]]:
+    """Exit code and output of the gate over the folder's benchmark, with further variables of the environment."""
+
+    def run(**environment: str) -> tuple[int, str]:
+        known = {FOLDER: str(folder / "baselines"), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.gate", "bench_product.py"],
+            cwd=folder,
+            env={**outside, **known, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    return run
 
 
 @pytest.mark.timeout(900)  # five measurements, each in a process of its own
-def test_the_first_run_stores_an_equal_one_passes_a_slower_one_ends_with_3_and_another_machine_stores(folder):
-    code, said = gate(folder)
+def test_the_first_run_stores_an_equal_one_passes_a_slower_one_ends_with_3_and_another_machine_stores(folder, gate):
+    code, said = gate()
     assert code == 0, said
     assert "no baseline of this machine" in said
     assert "stored these 1 in" in said
     (stored,) = (folder / "baselines").iterdir()
     before = stored.read_bytes()
 
-    code, said = gate(folder)
+    code, said = gate()
     assert code == 0, said
     assert "1 entries compared\n" in said
     assert said.endswith("none has become slower\n")
 
-    code, said = gate(folder, SLOWER="5")
+    code, said = gate(SLOWER="5")
     assert code == 3, said
     assert f"seems slower, is measured again: {NAME}: " in said
     assert f"SLOWER: {NAME}: " in said
     assert "1 of 1 entries became slower; if that is meant: python -m benchmarks.gate --accept" in said
     assert stored.read_bytes() == before, "a regression becomes the baseline by --accept only"
 
-    code, said = gate(folder, SLOWER="5", THREADS="2")
+    code, said = gate(SLOWER="5", THREADS="2")
     assert code == 0, said
     assert "no baseline of this machine" in said
     assert len(list((folder / "baselines").iterdir())) == 2
@@ -105,9 +107,9 @@ def test_the_first_run_stores_an_equal_one_passes_a_slower_one_ends_with_3_and_a
     [(BROKEN, 1, "cannot be measured"), (UNMEASURED, 2, f"error: {NAME} noted no figures")],
     ids=["fails", "measures nothing"],
 )
-def test_a_benchmark_that_fails_ends_with_1_and_one_that_measures_nothing_with_2(folder, text, code, message):
+def test_a_benchmark_that_fails_ends_with_1_and_one_that_measures_nothing_with_2(folder, gate, text, code, message):
     (folder / "bench_product.py").write_text(text)
-    found, said = gate(folder)
+    found, said = gate()
     assert found == code, said
     assert message in said
     assert not (folder / "baselines").exists()
