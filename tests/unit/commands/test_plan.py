@@ -155,6 +155,15 @@ def test_a_small_models_seconds_are_called_a_lower_bound_until_they_are_measured
     assert json.loads(run(*UNET, "--device", "h100", "--json"))["lower_bound"] is True
 
 
+def test_a_probe_takes_real_steps_whose_seconds_become_those_of_the_plan():
+    found = json.loads(run(*UNET, "train.batch_size=2", "--probe", "--json"))
+    calibration = found["calibration"]
+    assert [line.split(":")[0] for line in calibration["lines"][:2]] == ["probe", "probe"]
+    assert calibration["lines"][0].startswith("probe: 5 steps of 1 x 2: ")
+    assert found["own"]["seconds"]["total"] == pytest.approx(calibration["each"] + calibration["rest"])
+    assert 0 < found["own"]["seconds"]["total"] < 60
+
+
 def test_no_column_is_cut_on_a_terminal_of_80():
     done = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["plan", *JOB])
     assert done.exit_code == 0, done.output
