@@ -54,7 +54,7 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def gate(outside) -> Callable[..., tuple[int, str]]:
+def gate(folder, outside) -> Callable[..., tuple[int, str]]:
     """Exit code and output of the gate over the folder's benchmark, with further variables of the environment."""
 
     def run(**environment: str) -> tuple[int, str]:
