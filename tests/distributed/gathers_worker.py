@@ -6,8 +6,6 @@ came out of torch's all-gathers and went into its reduce-scatters, per micro-bat
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +14,11 @@ from typing import Any
 
 import torch
 
-from tests.distributed.ranks import joined, run_jobs
+from tests.distributed.ranks import do_jobs, run_jobs
 from vesselbench.data.dataset import load_dataset
-from vesselbench.plugins import Catalogue, load_catalogue
+from vesselbench.plugins import Catalogue
 from vesselbench.recipes import validate_recipe
-from vesselbench.training.engine import Engine, import_deepspeed
+from vesselbench.training.engine import Engine
 
 LIMIT = 250
 CPU = torch.device("cpu")
@@ -68,14 +66,5 @@ def launch(folder: Path, jobs: dict[str, dict[str, Any]]) -> list[dict[str, dict
     return run_jobs(__name__, folder, jobs, LIMIT)
 
 
-def main(folder: Path, rank: int, world: int) -> None:
-    with joined(folder, rank, world, LIMIT):
-        import_deepspeed(CPU)
-        catalogue = load_catalogue()
-        jobs = json.loads((folder / "jobs.json").read_text())
-        found = {name: run(job, catalogue) for name, job in jobs.items()}
-        (folder / f"rank{rank}.json").write_text(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    do_jobs(run, LIMIT)

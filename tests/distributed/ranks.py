@@ -10,7 +10,7 @@ import faulthandler
 import json
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from vesselbench.plugins import Catalogue, load_catalogue
+from vesselbench.training.engine import import_deepspeed
 
 ROOT = Path(__file__).parents[2]
 GRACE = 30
@@ -57,3 +60,13 @@ def run_jobs(worker: str, folder: Path, jobs: dict[str, Any], limit: float) -> l
     codes, errors = run_ranks(worker, folder, limit=limit)
     assert codes == [0, 0], errors
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
+
+
+def do_jobs(run: Callable[[Any, Catalogue], Any], limit: float) -> None:
+    """A worker of `run_jobs` by its command line: what `run` makes of each job, into FOLDER/rank<RANK>.json."""
+    folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    with joined(folder, rank, world, limit):
+        import_deepspeed(torch.device("cpu"))
+        catalogue = load_catalogue()
+        jobs = json.loads((folder / "jobs.json").read_text())
+        (folder / f"rank{rank}.json").write_text(json.dumps({name: run(job, catalogue) for name, job in jobs.items()}))

@@ -17,15 +17,13 @@ from vesselbench.quantities import duration, size
 
 SHOWN = 8
 """Settings that are listed by rank."""
+TIGHT = 90
+"""Characters of a terminal; below, the columns of the memory have one space between them, or they would be cut."""
 
 
 def plan_tables(plan: Plan) -> list[Table]:
     """Parameters, memory of each arrangement at the recipe's micro-batch, the recipe's own cost, and the ranking."""
     return [parts_table(plan), memory_table(plan), cost_table(plan), ranking_table(plan)]
-
-
-TIGHT = 90
-"""Characters of a terminal; below, the columns of the memory have one space between them, or they would be cut."""
 
 
 def parts_table(plan: Plan) -> Table:
